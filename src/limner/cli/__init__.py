@@ -1,0 +1,81 @@
+"""The command line: one file per command, each reading options and calling a library function of the same name.
+
+Nothing slow is imported here or at the top of a command's file, so that `limner --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import limner
+from limner.errors import LimnerError
+
+app = typer.Typer(
+    name="limner",
+    help="From raw customer histories to personas you can trust.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"limner {limner.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From raw customer histories to personas you can trust."""
+
+
+def _register() -> None:
+    """Adds every command, in the order in which a person meets them."""
+    from limner.cli import status
+
+    app.command("status")(status.status)
+
+
+_register()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process.
+
+    Exit codes: 0 done, 1 failed (or done with some users failed), 2 asked for something impossible, 130 interrupted.
+    """
+    try:
+        code: Any = app(args=arguments, standalone_mode=True)
+    except LimnerError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What was answered is kept; run the same command to go on.\n")
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        sys.stderr.write(f"Error: {error.strerror or error}{where}. Check the path, its permissions and free space.\n")
+        code = 1
+    except Exception as error:
+        if os.environ.get("LIMNER_TRACEBACK"):
+            raise
+        sys.stderr.write(
+            f"Error: {type(error).__name__}: {error}\n"
+            "This is a defect in limner. Set LIMNER_TRACEBACK=1 to see where, and please report it.\n"
+        )
+        code = 1
+    sys.exit(code)

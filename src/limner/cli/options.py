@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="LIMNER_WORKSPACE", help="The folder that holds everything limner keeps."),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="LIMNER_MODEL",
+        help="Model: embedded, embedded:NAME, http://host:port/v1#MODEL, openai:MODEL or vllm:MODEL.",
+    ),
+]
+
+DEFAULT_WORKSPACE = Path(".limner")
+DEFAULT_MODEL = "embedded"

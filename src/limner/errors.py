@@ -1,0 +1,42 @@
+"""Errors a person can act on: each says what happened, where, and what to do."""
+
+from __future__ import annotations
+
+
+class LimnerError(Exception):
+    """Root of every error limner raises on purpose.
+
+    The command line prints the message on standard error, without a traceback, and ends with `exit_code`.
+    """
+
+    exit_code = 1
+
+
+class UsageError(LimnerError):
+    """What was asked cannot be done as asked: a wrong option, a missing file, an unknown user."""
+
+    exit_code = 2
+
+
+class DataError(LimnerError):
+    """A source as a whole cannot be read. (Single bad rows are quarantined, not raised.)"""
+
+
+class WorkspaceError(LimnerError):
+    """The workspace cannot be opened, locked or written."""
+
+
+class ModelError(LimnerError):
+    """A model cannot be reached, loaded, or did not answer."""
+
+
+class AnswerError(LimnerError):
+    """A model answered, but with something that cannot be used."""
+
+
+class MissingExtra(LimnerError):
+    """An optional package is not installed; the message names the command that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed. Install it with: pip install 'limner[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,271 @@
+"""The store of a workspace: append-only Parquet under one manifest, read through DuckDB.
+
+    store = Store.open(Path(".limner"))
+    with store.commit("extract") as commit:
+        commit.add("signals", arrow_table)
+    with store.read() as db:
+        db.sql("SELECT count(*) FROM signals")
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from limner.errors import WorkspaceError
+from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
+from limner.histories.schema import TABLES, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOCK_SECONDS = 30.0
+"""How long a commit waits for another process's commit before it gives up."""
+
+
+def new_run_id(command: str) -> str:
+    """A run id that sorts by time: `extract-20260102T030405-1a2b3c`."""
+    return f"{command}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def quote_path(path: Path | str) -> str:
+    """A path as an SQL string literal."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+class Store:
+    """The tables of one workspace folder.
+
+    Attributes:
+        path: The workspace folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path | str, *, create: bool = False) -> Store:
+        """Opens a workspace.
+
+        Args:
+            path: The workspace folder.
+            create: Make it if it does not exist.
+
+        Raises:
+            WorkspaceError: There is none and `create` is false, or it cannot be made or read.
+        """
+        store = cls(Path(path).expanduser())
+        if store._manifest_path.is_file():
+            read_manifest(store._manifest_path)
+            return store
+        if not create:
+            raise WorkspaceError(
+                f"No workspace at {store.path}. Load data first with `limner ingest FILE`, or name one with --workspace."
+            )
+        try:
+            store.path.mkdir(parents=True, exist_ok=True)
+            with store._locked():
+                if not store._manifest_path.is_file():
+                    write_manifest(store._manifest_path, Manifest())
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise WorkspaceError(
+                f"Cannot create a workspace at {store.path}: {reason}. Choose a folder you can write with --workspace."
+            ) from error
+        return store
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def manifest(self) -> Manifest:
+        """The present manifest."""
+        return read_manifest(self._manifest_path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with FileLock(str(self.path / "lock"), timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise WorkspaceError(
+                f"Another limner process has been writing {self.path} for {LOCK_SECONDS:.0f} s. Try again when it ends."
+            ) from error
+
+    @contextmanager
+    def read(self, manifest: Manifest | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with one view per table over one whole version of the workspace.
+
+        The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written.
+        """
+        version = manifest or self.manifest()
+        connection = duckdb.connect(config={"temp_directory": str(self.path / "tmp")})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            for table in TABLES.values():
+                self._define(connection, table, version)
+            yield connection
+        finally:
+            connection.close()
+
+    def _define(self, connection: duckdb.DuckDBPyConnection, table: Table, version: Manifest) -> None:
+        files = version.tables.get(table.name, ())
+        if files:
+            paths = ", ".join(quote_path(self.path / f.path) for f in files)
+            source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+            connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
+        else:
+            connection.register(f"empty_{table.name}", table.schema.empty_table())
+            connection.execute(f"CREATE TEMP TABLE raw_{table.name} AS SELECT * FROM empty_{table.name}")
+        connection.execute(f"CREATE VIEW {table.name} AS {table.current.format(raw='raw_' + table.name)}")
+
+    def frame(self, query: str, parameters: list[Any] | None = None) -> pd.DataFrame:
+        """The answer of a query over the present tables, as a pandas frame."""
+        with self.read() as connection:
+            return connection.execute(query, parameters or []).df()
+
+    def rows(self, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+        """The answer of a query over the present tables, as dictionaries (nested columns as lists and dictionaries)."""
+        with self.read() as connection:
+            table = connection.execute(query, parameters or []).to_arrow_table()
+        return list(table.to_pylist())
+
+    @contextmanager
+    def commit(self, command: str, *, run: str | None = None) -> Iterator[Commit]:
+        """Collects files of a run and commits them together when the block ends without an error.
+
+        Several commits may share one `run`. If the block raises, or the process dies, nothing of it is seen.
+        """
+        commit = Commit(self, command, run or new_run_id(command))
+        try:
+            yield commit
+            if commit.files:
+                commit.finish()
+        except BaseException:
+            commit.discard()
+            raise
+
+
+@dataclass
+class Commit:
+    """Files being written for one commit. Made by `Store.commit`."""
+
+    store: Store
+    command: str
+    run: str
+    started: str = field(default_factory=utc_now)
+    summary: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, list[tuple[Path, int, int]]] = field(default_factory=dict)
+    seq: int | None = None
+
+    def add(self, name: str, rows: pa.Table | list[dict[str, Any]]) -> int:
+        """Adds rows, given as an Arrow table or dictionaries with the table's columns; returns how many."""
+        table = TABLES[name]
+        if isinstance(rows, list):
+            rows = pa.Table.from_pylist(rows, schema=pa.schema(table.columns))
+        with duckdb.connect() as connection:
+            connection.register("incoming", rows)
+            return self.add_query(name, connection, "SELECT * FROM incoming")
+
+    def add_query(self, name: str, connection: duckdb.DuckDBPyConnection, query: str) -> int:
+        """Adds the rows of a query run on `connection`, out of core; returns how many.
+
+        The query's columns are matched by name and cast to the table's types; columns it lacks are null.
+        """
+        table = TABLES[name]
+        version = self.store.manifest()
+        folder = self.store.path / "tables" / name / f"{self.run}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        have = {row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+        chosen = ", ".join(
+            f'CAST({_name(c) if c in have else "NULL"} AS {_sql_type(t)}) AS {_name(c)}' for c, t in table.columns
+        )
+        bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
+        written = connection.execute(
+            f"COPY (SELECT {chosen}, '{self.run}' AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query}))"
+            f" TO {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket), OVERWRITE_OR_IGNORE)",
+            {"seq": self._sequence()},
+        ).fetchone()
+        rows = int(written[0]) if written else 0
+        added = self.files.setdefault(name, [])
+        for path in sorted(folder.glob("bucket=*/*.parquet")):
+            added.append((path, int(path.parent.name.split("=")[1]), _row_count(path)))
+        return rows
+
+    def _sequence(self) -> int:
+        """The number this commit expects to get; `finish` holds to it under the lock."""
+        if self.seq is None:
+            self.seq = self.store.manifest().seq + 1
+        return self.seq
+
+    def finish(self) -> None:
+        """Commits the files.
+
+        Raises:
+            WorkspaceError: Another process committed meanwhile to the same tables.
+        """
+        with self.store._locked():
+            manifest = self.store.manifest()
+            seq = self._sequence()
+            if manifest.seq >= seq and self._conflicts(manifest, seq):
+                raise WorkspaceError(
+                    f"Another limner process changed {self.store.path} while `{self.command}` was running. "
+                    "Nothing was lost; run the command again."
+                )
+            files = {
+                name: tuple(
+                    DataFile(str(path.relative_to(self.store.path)), bucket, seq, rows) for path, bucket, rows in added
+                )
+                for name, added in self.files.items()
+            }
+            record = RunRecord(self.run, self.command, self.started, utc_now(), max(seq, manifest.seq), self.summary)
+            write_manifest(self.store._manifest_path, manifest.with_commit(files, record))
+
+    def _conflicts(self, manifest: Manifest, seq: int) -> bool:
+        """Whether a table of this commit was written by a commit that this one did not see."""
+        return any(f.seq >= seq for name in self.files for f in manifest.tables.get(name, ()))
+
+    def discard(self) -> None:
+        """Removes the files of a commit that will not happen."""
+        for added in self.files.values():
+            for folder in {path.parent.parent for path, _, _ in added}:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _row_count(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+_SQL_TYPES: Mapping[pa.DataType, str] = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    pa.int32(): "INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us"): "TIMESTAMP",
+}
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    """The DuckDB name of an Arrow type used in `schema.TABLES`."""
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f"{_name(f.name)} {_sql_type(f.type)}" for f in kind) + ")"
+    return _SQL_TYPES[kind]

@@ -1,0 +1,112 @@
+"""Finding, loading and rendering prompt templates.
+
+A template has two blocks, `system` and `user`. Every value printed in it is first made harmless by `neutralise`: what
+customers write cannot open or close a chat turn.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template
+
+from limner.errors import LimnerError
+from limner.serving.request import Message, PromptId
+
+LANGUAGES = ("en", "zh")
+
+_NAME = re.compile(r"^(?P<name>[a-z_]+)\.v(?P<version>\d+)\.(?P<lang>[a-z]{2})\.jinja$")
+
+_CONTROL_TOKEN = re.compile(r"<\|(?=[a-z_]+\|>)|(?<=<)(?=/?(?:s|text|history|customer|product|data)>)", re.IGNORECASE)
+"""Chat-template control tokens (`<|im_end|>` and the like), end-of-sequence marks, and the tags our prompts delimit
+customer text with."""
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+"""Zero-width, bidirectional and tag characters: they can hide an instruction from a reader but not from a model."""
+
+
+def neutralise(text: str) -> str:
+    """Makes a customer's text safe to stand in a prompt, changing as little as possible.
+
+    Control tokens and our own delimiting tags get a space inside (`< |im_end|>`), invisible characters are left out.
+    Stored text is never changed; only what a model reads.
+    """
+    return _CONTROL_TOKEN.sub(lambda m: "< |" if m.group() else " ", _INVISIBLE.sub("", text))
+
+
+def _finalize(value: Any) -> Any:
+    return neutralise(value) if isinstance(value, str) else value
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=BaseLoader(),
+        undefined=StrictUndefined,
+        autoescape=False,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One version of one prompt in one language."""
+
+    id: PromptId
+    template: Template
+
+    def render(self, **values: Any) -> tuple[Message, ...]:
+        """The messages with the values filled in.
+
+        Raises:
+            jinja2.UndefinedError: A value the template names was not given.
+        """
+        messages = []
+        for role in ("system", "user"):
+            block = self.template.blocks.get(role)
+            if block is not None:
+                text = "".join(block(self.template.new_context(values))).strip()
+                messages.append(Message(role, text))  # type: ignore[arg-type]
+        return tuple(messages)
+
+
+@cache
+def _catalogue() -> dict[tuple[str, str], dict[int, str]]:
+    """File names of all templates by name and language, then version."""
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for entry in files("limner.prompts").iterdir():
+        match = _NAME.match(entry.name)
+        if match:
+            versions = found.setdefault((match["name"], match["lang"]), {})
+            versions[int(match["version"])] = entry.name
+    return found
+
+
+def latest_version(name: str, lang: str) -> int:
+    """The newest version number of a prompt in a language."""
+    versions = _catalogue().get((name, lang))
+    if not versions:
+        raise LimnerError(f"There is no prompt {name} in language {lang}.")
+    return max(versions)
+
+
+@cache
+def load(name: str, lang: str, version: int | None = None) -> Prompt:
+    """Loads a prompt, the newest version if none is named.
+
+    Raises:
+        LimnerError: There is no such prompt.
+    """
+    chosen = version or latest_version(name, lang)
+    file = _catalogue().get((name, lang), {}).get(chosen)
+    if file is None:
+        raise LimnerError(f"There is no prompt {name}.v{chosen}.{lang}.")
+    source = files("limner.prompts").joinpath(file).read_text(encoding="utf-8")
+    return Prompt(PromptId(name, chosen, lang), _environment().from_string(source))
