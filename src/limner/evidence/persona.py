@@ -1,0 +1,138 @@
+"""A persona: facts, traits with their evidence, and a short narrative whose sentences name what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from limner.errors import UsageError
+from limner.evidence.records import Span, Trait
+from limner.histories.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of a narrative and the ids it rests on: trait ids, or fact names such as `fact:frequency`."""
+
+    text: str
+    supports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Who a user is, as far as the data says.
+
+    Attributes:
+        user_id: The user.
+        language: `zh` or `en`, the language the user mostly writes.
+        facts: Numbers computed in SQL (the columns of the `facts` table; None where the data does not say).
+        traits: Merged signals, the best supported first.
+        narrative: At most 120 words; empty until a narrative was written.
+        model: The model that wrote the narrative, or empty.
+    """
+
+    user_id: str
+    language: str
+    facts: Mapping[str, Any]
+    traits: tuple[Trait, ...]
+    narrative: tuple[Sentence, ...] = field(default_factory=tuple)
+    model: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The persona as `limner persona show --format json` prints it."""
+        return {
+            "user_id": self.user_id,
+            "language": self.language,
+            "facts": {name: _plain(value) for name, value in self.facts.items()},
+            "traits": [_trait_json(trait) for trait in self.traits],
+            "narrative": [{"text": s.text, "supports": list(s.supports)} for s in self.narrative],
+        }
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _trait_json(trait: Trait) -> dict[str, Any]:
+    return {
+        "id": trait.trait_id,
+        "kind": trait.kind,
+        "label": trait.label,
+        "polarity": trait.polarity,
+        "confidence": trait.confidence,
+        "first_seen": _plain(trait.first_seen),
+        "last_confirmed": _plain(trait.last_confirmed),
+        "evidence": [
+            {"event_id": s.event_id, "field": s.field, "start": s.start, "end": s.end, "quote": s.quote}
+            for s in trait.evidence
+        ],
+    }
+
+
+def trait_from_row(row: Mapping[str, Any]) -> Trait:
+    """A trait from a row of the `traits` table."""
+    return Trait(
+        trait_id=row["trait_id"],
+        user_id=row["user_id"],
+        kind=row["kind"],
+        label=row["label"],
+        polarity=row["polarity"],
+        confidence=row["confidence"],
+        mentions=row["mentions"],
+        first_seen=row["first_seen"],
+        last_confirmed=row["last_confirmed"],
+        evidence=tuple(Span(e["event_id"], e["field"], e["start"], e["end"], e["quote"]) for e in row["evidence"]),
+    )
+
+
+_BOOKKEEPING = ("run", "seq", "user_id")
+
+
+def read_persona(store: Store, user_id: str) -> Persona:
+    """Reads one user's persona from the workspace. A user without traits still has facts.
+
+    Raises:
+        UsageError: The workspace has no such user.
+    """
+    return next(iter(read_personas(store, [user_id])))
+
+
+def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Persona]:
+    """Reads personas, of all users with facts if none are named, ordered by user id.
+
+    Raises:
+        UsageError: A named user is not in the workspace.
+    """
+    chosen = "" if user_ids is None else "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
+    values = [] if user_ids is None else [user_ids]
+    with store.read() as db:
+        facts = db.execute(f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_arrow_table().to_pylist()
+        written = db.execute(f"SELECT * FROM personas {chosen}", values).to_arrow_table().to_pylist()
+        traits = (
+            db.execute(f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, trait_id", values)
+            .to_arrow_table()
+            .to_pylist()
+        )
+    unknown = sorted(set(user_ids or ()) - {row["user_id"] for row in facts})
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
+        raise UsageError(f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones.")
+    persona_of = {row["user_id"]: row for row in written}
+    traits_of: dict[str, list[Trait]] = {}
+    for row in traits:
+        traits_of.setdefault(row["user_id"], []).append(trait_from_row(row))
+    return [_assemble(row, persona_of.get(row["user_id"]), traits_of.get(row["user_id"], [])) for row in facts]
+
+
+def _assemble(facts: dict[str, Any], written: dict[str, Any] | None, traits: list[Trait]) -> Persona:
+    narrative = tuple(Sentence(s["text"], tuple(s["supports"])) for s in (written or {}).get("narrative") or ())
+    return Persona(
+        user_id=facts["user_id"],
+        language=(written or {}).get("language") or facts["lang"] or "en",
+        facts={name: value for name, value in facts.items() if name not in _BOOKKEEPING},
+        traits=tuple(traits),
+        narrative=narrative,
+        model=(written or {}).get("model") or "",
+    )
