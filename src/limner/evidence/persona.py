@@ -9,7 +9,7 @@ from typing import Any
 
 from limner.errors import UsageError
 from limner.evidence.records import Span, Trait
-from limner.histories.store import Store
+from limner.histories.store import Store, arrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,10 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
     chosen = "" if user_ids is None else "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
     values = [] if user_ids is None else [user_ids]
     with store.read() as db:
-        facts = db.execute(f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_arrow_table().to_pylist()
-        written = db.execute(f"SELECT * FROM personas {chosen}", values).to_arrow_table().to_pylist()
-        traits = (
-            db.execute(f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, trait_id", values)
-            .to_arrow_table()
-            .to_pylist()
-        )
+        facts = arrow(db, f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_pylist()
+        written = arrow(db, f"SELECT * FROM personas {chosen}", values).to_pylist()
+        ordered = f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, trait_id"
+        traits = arrow(db, ordered, values).to_pylist()
     unknown = sorted(set(user_ids or ()) - {row["user_id"] for row in facts})
     if unknown:
         shown = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")

@@ -43,6 +43,11 @@ def quote_path(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def arrow(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
+    """The answer of a query as an Arrow table. Parameters stand as `?` or `$1`."""
+    return connection.sql(query, params=parameters or None).to_arrow_table()
+
+
 class Store:
     """The tables of one workspace folder.
 
@@ -137,8 +142,7 @@ class Store:
     def rows(self, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
         """The answer of a query over the present tables, as dictionaries (nested columns as lists and dictionaries)."""
         with self.read() as connection:
-            table = connection.execute(query, parameters or []).to_arrow_table()
-        return list(table.to_pylist())
+            return arrow(connection, query, parameters).to_pylist()
 
     @contextmanager
     def commit(self, command: str, *, run: str | None = None) -> Iterator[Commit]:
