@@ -1,0 +1,276 @@
+"""Facts: the numbers about each user, computed in SQL from events and never written by a model.
+
+What each column means is said in `docs/facts.md`. Everything is done inside DuckDB, which spills to the workspace's
+folder when memory is short; no row passes through Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from limner.errors import UsageError
+from limner.histories.store import Store
+from limner.histories.texts import OWN, says
+
+TOP = 5
+"""How many categories, items, devices, places and channels are kept."""
+
+TOP_TIMES = 3
+"""How many hours and weekdays are kept."""
+
+EVERYONE = (
+    "SELECT user_id FROM (SELECT user_id FROM events UNION SELECT user_id FROM users UNION SELECT user_id FROM ties"
+    " UNION SELECT other_id FROM ties) WHERE user_id <> ''"
+)
+"""SQL for all users a workspace knows of, whether or not they ever did anything."""
+
+_NEWEST = """
+SELECT coalesce(max(ts) FILTER (ts <= now()::TIMESTAMP + INTERVAL 1 DAY), max(ts)) FROM events WHERE isfinite(ts)
+"""
+
+_DEED = f"""
+CREATE TEMP TABLE deed AS
+WITH moment AS (SELECT $as_of::TIMESTAMP AS as_of),
+known AS (
+    SELECT e.user_id, e.event_id, e.kind, e.item_id, e.session_id, e.channel, e.device, e.place,
+        moment.as_of, CASE WHEN isfinite(e.ts) THEN e.ts END AS ts,
+        coalesce(i.title, e.title) AS title,
+        coalesce(e.category, i.category) AS category,
+        CASE WHEN isfinite(e.rating) THEN e.rating END AS rating,
+        coalesce(
+            CASE WHEN isfinite(e.amount) THEN e.amount END,
+            e.price * CASE WHEN isfinite(e.quantity) THEN e.quantity ELSE 1 END
+        ) AS amount,
+        trim(coalesce(e.currency, '')) AS currency,
+        ({OWN}) AND ({says("e.text")} OR {says("e.text_title")}) AS has_text,
+        ({OWN}) AND e.kind <> 'campaign' AS acted,
+        nullif(regexp_extract(lower(e.lang), '^[a-z]+'), '') AS lang
+    FROM events e
+    JOIN scope USING (user_id)
+    LEFT JOIN items i ON i.item_id = e.item_id
+    CROSS JOIN moment
+)
+SELECT * REPLACE (CASE WHEN isfinite(amount) THEN amount END AS amount),
+    CASE WHEN kind IN ('order', 'return') THEN coalesce(
+        's' || nullif(trim(session_id), ''), 'd' || ts::DATE, 'e' || event_id
+    ) END AS occasion,
+    epoch_us(as_of)::HUGEINT - epoch_us(ts)::HUGEINT AS age,
+FROM known
+WHERE ts IS NULL OR ts <= as_of
+"""
+"""One narrow row for each event that counts: finite numbers only, nothing later than `as_of`."""
+
+_DAY = 86_400_000_000
+"""Microseconds in a day."""
+
+
+def _trend(days: int) -> str:
+    """SQL aggregates over `deed`: events in the last window, before it, and the number of windows before it."""
+    window = f"age // {days * _DAY}"
+    return (
+        f"count(*) FILTER (acted AND {window} = 0) AS events_{days}d,"
+        f" count(*) FILTER (acted AND {window} > 0) AS before_{days}d,"
+        f" max({window}) FILTER (acted)::DOUBLE AS windows_{days}d"
+    )
+
+
+_TOTALS = f"""
+SELECT user_id,
+    count(*) AS events,
+    count(*) FILTER (has_text) AS texts,
+    min(ts) FILTER (acted) AS first_seen,
+    max(ts) FILTER (acted) AS last_seen,
+    coalesce(max(ts) FILTER (kind = 'order'), max(ts) FILTER (acted)) AS recent,
+    count(*) FILTER (kind = 'order') AS orders,
+    count(*) FILTER (kind = 'return') AS returns,
+    count(DISTINCT occasion) FILTER (kind = 'order') AS occasions,
+    fsum(rating) / count(rating) AS rating_mean,
+    count(rating) AS ratings,
+    {_trend(30)},
+    {_trend(90)}
+FROM deed GROUP BY user_id
+"""
+
+_MONEY = """
+WITH paid AS (SELECT * FROM deed WHERE kind IN ('order', 'return') AND amount IS NOT NULL),
+main AS (
+    SELECT user_id, currency FROM paid GROUP BY user_id, currency
+    QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY count(*) DESC, currency) = 1
+)
+SELECT user_id, nullif(currency, '') AS currency,
+    fsum(CASE kind WHEN 'order' THEN amount ELSE -abs(amount) END) AS monetary,
+    fsum(amount) FILTER (kind = 'order') / count(DISTINCT occasion) FILTER (kind = 'order') AS average_order
+FROM paid JOIN main USING (user_id, currency) GROUP BY user_id, currency
+"""
+
+_LANG = """
+SELECT user_id, lang FROM (
+    SELECT d.user_id, d.lang, count(*) AS n, bool_or(d.lang = regexp_extract(lower(u.lang), '^[a-z]+')) AS declared
+    FROM deed d LEFT JOIN users u USING (user_id) WHERE has_text AND d.lang IS NOT NULL GROUP BY d.user_id, d.lang
+) QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY n DESC, declared DESC NULLS LAST, lang) = 1
+"""
+
+_TIES = """
+SELECT user_id, count(*) AS ties FROM (
+    SELECT user_id, other_id FROM ties UNION SELECT other_id, user_id FROM ties
+) WHERE user_id <> other_id GROUP BY user_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A column that lists values with how often they occur, the most frequent first.
+
+    Attributes:
+        column: Column of `facts`.
+        source: SQL over `deed` that gives (user_id, value, n); null and empty values are not counted.
+        most: How many are kept; None for all.
+        tie: SQL that orders equally frequent values.
+    """
+
+    column: str
+    source: str
+    most: int | None = TOP
+    tie: str = "value"
+
+
+def _plain(column: str) -> str:
+    return f"SELECT user_id, trim({column}) AS value, count(*) AS n FROM deed WHERE acted GROUP BY ALL"
+
+
+_CATEGORIES = """
+SELECT user_id, value, count(*) AS n FROM (
+    SELECT user_id, unnest(list_distinct(list_transform(string_split(category, '|'), lambda c: trim(c)))) AS value
+    FROM deed WHERE acted
+) GROUP BY ALL
+"""
+
+_ITEMS = """
+SELECT user_id, value, sum(n)::BIGINT AS n FROM (
+    SELECT user_id, coalesce(max(nullif(trim(title), '')), item_id) AS value, count(*) AS n
+    FROM deed WHERE acted GROUP BY user_id, item_id, CASE WHEN item_id IS NULL THEN title END
+) GROUP BY ALL
+"""
+
+_HOURS = """
+SELECT user_id, strftime(ts, '%H') AS value, count(*) AS n FROM deed
+WHERE acted AND ts <> date_trunc('day', ts) GROUP BY ALL
+"""
+
+_WEEKDAYS = "SELECT user_id, strftime(ts, '%a') AS value, count(*) AS n FROM deed WHERE acted GROUP BY ALL"
+
+COUNTED = (
+    Counted("kinds", "SELECT user_id, kind AS value, count(*) AS n FROM deed GROUP BY ALL", most=None),
+    Counted("top_categories", _CATEGORIES),
+    Counted("top_items", _ITEMS),
+    Counted("top_hours", _HOURS, TOP_TIMES),
+    Counted(
+        "top_weekdays",
+        _WEEKDAYS,
+        TOP_TIMES,
+        "list_position(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], value)",
+    ),
+    Counted("top_devices", _plain("device")),
+    Counted("top_places", _plain("place")),
+    Counted("top_channels", _plain("channel")),
+)
+
+
+def _listed(counted: Counted) -> str:
+    """SQL that gives one row per user with the finished list."""
+    order = f"n DESC, {counted.tie}"
+    kept = "true" if counted.most is None else f"rank <= {counted.most}"
+    return f"""
+    SELECT user_id, list({{'value': value, 'n': n}} ORDER BY rank) AS {counted.column} FROM (
+        SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY {order}) AS rank
+        FROM ({counted.source}) WHERE value <> ''
+    ) WHERE {kept} GROUP BY user_id
+    """
+
+
+def _finite(value: str) -> str:
+    """SQL: a number rounded to a millionth, so that the order of summing cannot be seen; null unless it is finite."""
+    return f"CASE WHEN isfinite({value}) THEN CASE WHEN abs({value}) < 1e9 THEN round({value}, 6) ELSE {value} END END"
+
+
+def _change(days: int) -> str:
+    return (
+        _finite(f"(CASE WHEN before_{days}d > 0 THEN events_{days}d * windows_{days}d / before_{days}d - 1 END)")
+        + f" AS trend_{days}d"
+    )
+
+
+_FACTS = f"""
+SELECT scope.user_id, $as_of::TIMESTAMP AS as_of,
+    coalesce(events, 0) AS events, coalesce(texts, 0) AS texts, first_seen, last_seen,
+    (epoch_us($as_of::TIMESTAMP)::HUGEINT - epoch_us(recent)::HUGEINT)::DOUBLE / {_DAY} AS recency_days,
+    CASE WHEN (SELECT bool_or(kind = 'order') FROM events) THEN coalesce(occasions, 0) END AS frequency,
+    {_finite("monetary")} AS monetary, currency, {_finite("average_order")} AS average_order,
+    CASE WHEN orders > 0 THEN least(1.0::DOUBLE, returns / orders) END AS return_rate,
+    {_finite("rating_mean")} AS rating_mean, coalesce(ratings, 0) AS ratings,
+    coalesce(events_30d, 0) AS events_30d, coalesce(events_90d, 0) AS events_90d, {_change(30)}, {_change(90)},
+    {", ".join(f"coalesce({c.column}, []) AS {c.column}" for c in COUNTED)},
+    CASE WHEN EXISTS (FROM ties) THEN coalesce(ties, 0) END AS ties,
+    coalesce(spoken.lang, nullif(regexp_extract(lower(users.lang), '^[a-z]+'), '')) AS lang
+FROM scope
+LEFT JOIN ({_TOTALS}) AS totals USING (user_id)
+LEFT JOIN ({_MONEY}) AS money USING (user_id)
+LEFT JOIN ({_TIES}) AS tied USING (user_id)
+LEFT JOIN ({_LANG}) AS spoken USING (user_id)
+LEFT JOIN users USING (user_id)
+{"".join(f"LEFT JOIN ({_listed(c)}) AS counted_{c.column} USING (user_id)" for c in COUNTED)}
+"""
+
+
+def aggregate(store: Store, *, run: str, users: list[str] | None = None, as_of: datetime | None = None) -> int:
+    """Computes the facts of users and commits them to the `facts` table.
+
+    Args:
+        store: The workspace's tables.
+        run: The run this belongs to.
+        users: Whose facts; everyone's if None. A user known only by a profile or a tie has facts too.
+        as_of: The moment the facts hold for, UTC if it has no zone; later events are left out. By default the newest
+            event of the whole workspace and not the present: data may be years old, and measured from today every
+            customer of an old export would look lost, while measured from the data's own end the differences between
+            them show. It is the whole workspace's, so that facts of users computed in different runs over the same
+            events agree. An event dated more than a day into the future is taken for a slip and moves nothing.
+
+    Returns:
+        The number of users whose facts were written.
+
+    Raises:
+        UsageError: A named user is not in the workspace.
+    """
+    with store.read() as connection:
+        _choose(connection, users, store)
+        moment = _utc(as_of) if as_of else connection.execute(_NEWEST).fetchall()[0][0]
+        literal = "NULL" if moment is None else f"'{moment.isoformat()}'"
+        connection.execute(_DEED.replace("$as_of", literal))
+        with store.commit("aggregate", run=run) as commit:
+            rows = commit.add_query("facts", connection, _FACTS.replace("$as_of", literal))
+            commit.summary.update(users=rows, as_of=None if moment is None else moment.isoformat())
+    return rows
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, users: list[str] | None, store: Store) -> None:
+    """Makes `scope(user_id)`: the users to compute."""
+    if users is None:
+        connection.execute(f"CREATE TEMP TABLE scope AS {EVERYONE}")
+        return
+    connection.register("named", pa.table({"user_id": pa.array(dict.fromkeys(users), pa.string())}))
+    connection.execute(f"CREATE TEMP TABLE scope AS SELECT user_id FROM named SEMI JOIN ({EVERYONE}) USING (user_id)")
+    missing: list[tuple[Any, ...]] = connection.execute(
+        "SELECT user_id FROM named ANTI JOIN scope USING (user_id) ORDER BY ALL LIMIT 6"
+    ).fetchall()
+    if missing:
+        shown = ", ".join(repr(row[0]) for row in missing[:5]) + (" and others" if len(missing) > 5 else "")
+        raise UsageError(f"No user {shown} in {store.path}. `limner export users` lists the known ones.")
