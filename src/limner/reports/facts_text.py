@@ -251,7 +251,7 @@ FACTS: tuple[Fact, ...] = (
         "average_order", "average_order", "Average order", "平均每单", _money("average_order"), _money("average_order")
     ),
     Fact("return_rate", "return_rate", "Return rate", "退货率", _share("return_rate"), _share("return_rate")),
-    Fact("recency_days", "recency_days", "Last active", "最近活跃", _days_ago, _days),
+    Fact("recency_days", "recency_days", "Recency", "最近一次", _days_ago, _days),
     Fact("last_seen", "last_seen", "Last seen", "最后出现", _date("last_seen"), _date("last_seen")),
     Fact("first_seen", "first_seen", "First seen", "首次出现", _date("first_seen"), _date("first_seen")),
     Fact("events", "events", "Events", "记录数", _count("events"), _count("events", "event", "events", "{} 条记录")),
@@ -259,7 +259,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "events_30d",
         "events_30d",
-        "Events, last 30 days",
+        "Events in 30 days",
         "近 30 天记录",
         _count("events_30d"),
         _count("events_30d", "event in the last 30 days", "events in the last 30 days", "最近 30 天 {} 条记录"),
@@ -267,7 +267,7 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "events_90d",
         "events_90d",
-        "Events, last 90 days",
+        "Events in 90 days",
         "近 90 天记录",
         _count("events_90d"),
         _count("events_90d", "event in the last 90 days", "events in the last 90 days", "最近 90 天 {} 条记录"),
