@@ -1,0 +1,156 @@
+"""What is built and handed out: the wheel holds all it needs under one name, and the sdist passes its own tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import limner
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "limner"
+LINKS = ("agents", "prompts", "retrieval", "evals")
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not SOURCE.is_dir(), reason="the source is away: this is the suite run against what was built"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Paths of the two distributions; the wheel is built from the sdist, as an installer would."""
+
+    sdist: Path
+    wheel: Path
+
+
+def run(*command: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, its output kept."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The sdist and the wheel, built from a copy so that nothing is left in the working tree."""
+    place = tmp_path_factory.mktemp("build")
+    skipped = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".limner")
+    shutil.copytree(ROOT, place / "tree", ignore=skipped, symlinks=True)
+    result = run(sys.executable, "-m", "build", "--outdir", place / "dist", place / "tree", cwd=place)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    (sdist,) = (place / "dist").glob("*.tar.gz")
+    (wheel,) = (place / "dist").glob("*.whl")
+    return Built(sdist, wheel)
+
+
+def wheel_files(wheel: Path) -> set[str]:
+    """Names of the files in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def package_files() -> set[str]:
+    """What the working tree has under `src/`, as the wheel should name it, caches left out."""
+    files = (path for path in SOURCE.rglob("*") if path.is_file())
+    return {path.relative_to(SOURCE.parent).as_posix() for path in files if path.suffix not in {".pyc", ".pyo"}}
+
+
+def test_wheel_has_one_top_level_name(built: Built) -> None:
+    tops = {PurePosixPath(name).parts[0] for name in wheel_files(built.wheel)}
+    assert tops == {"limner", f"limner-{limner.__version__}.dist-info"}
+
+
+def test_wheel_has_every_file_of_the_package(built: Built) -> None:
+    """Templates, page assets, the sample and the type marker too: a missing data file is found only by users."""
+    packed = {name for name in wheel_files(built.wheel) if name.startswith("limner/")}
+    assert packed == package_files()
+    assert "limner/py.typed" in packed
+
+
+@pytest.mark.parametrize("suffix", [".jinja", ".css", ".js", ".py"])
+def test_wheel_has_files_of_each_sort(built: Built, suffix: str) -> None:
+    assert [name for name in wheel_files(built.wheel) if name.endswith(suffix)]
+
+
+def test_wheel_has_the_sample(built: Built) -> None:
+    packed = wheel_files(built.wheel)
+    assert [n for n in packed if n.startswith("limner/sample/") and PurePosixPath(n).suffix not in {".py", ".toml"}]
+
+
+def test_wheel_names_the_command_and_the_licence(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        (entry_points,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        assert "limner = limner.cli:main" in archive.read(entry_points).decode()
+        (metadata,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        text = archive.read(metadata).decode()
+    assert f"Version: {limner.__version__}" in text
+    assert "License-Expression: Apache-2.0" in text
+    assert "Requires-Python: <3.14,>=3.11" in text
+
+
+def test_links_lead_into_the_package() -> None:
+    """The root shows four folders of the package; they must never become packages of their own."""
+    for name in LINKS:
+        link = ROOT / name
+        assert link.is_symlink(), f"{name} should be a link"
+        assert link.resolve() == SOURCE / name
+
+
+def test_sdist_has_all_it_needs_and_no_second_copy(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {PurePosixPath(m.name).relative_to(f"limner-{limner.__version__}") for m in archive if m.isfile()}
+    tops = {name.parts[0] for name in names}
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "Makefile", "pyproject.toml", "src", "tests", "docs"} <= tops
+    assert not tops & set(LINKS)
+    packed = {name.relative_to("src").as_posix() for name in names if name.parts[:2] == ("src", "limner")}
+    assert packed == package_files()
+
+
+def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path: Path) -> None:
+    """Unpacks the sdist, installs what was built from it, takes its `src` away and runs its tests."""
+    with tarfile.open(built.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    tree = tmp_path / f"limner-{limner.__version__}"
+    shutil.rmtree(tree / "src")
+    python = environment(tmp_path / "venv")
+    installed = run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", built.wheel, cwd=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    where = run(python, "-c", "import limner; print(limner.__file__)", cwd=tmp_path, PYTHONPATH="")
+    assert Path(where.stdout.strip()).is_relative_to(tmp_path / "venv"), where.stdout + where.stderr
+    chosen = "not model and not data and not slow"
+    result = run(python, "-m", "pytest", "-m", chosen, "--durations=10", "-p", "no:cacheprovider", cwd=tree, PYTHONPATH="")
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert " passed" in result.stdout
+
+
+def environment(folder: Path) -> Path:
+    """A new virtual environment that borrows this one's libraries, but not its limner; returns its Python.
+
+    A `.pth` line makes the libraries importable. Nested `.pth` files are not read, so an editable limner stays out of
+    sight, and one installed as a copy comes after the new environment's own.
+    """
+    venv.create(folder, symlinks=os.name == "posix", with_pip=False)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    place = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).stdout.strip()
+    borrowed = [path for path in site.getsitepackages() if Path(path).is_dir()]
+    Path(place, "borrowed.pth").write_text("\n".join(borrowed) + "\n", encoding="utf-8")
+    return python
