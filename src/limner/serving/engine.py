@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from limner.errors import ModelError
 from limner.serving.request import ChatRequest, Outcome
 
 
@@ -31,3 +33,17 @@ class Engine(Protocol):
     def close(self) -> None:
         """Frees the model or the connection."""
         ...
+
+
+NO_MODEL = "LIMNER_NO_MODEL"
+"""Environment variable that, set to anything but 0 or nothing, makes every real model call impossible."""
+
+
+def refuse_if_forbidden(model: str) -> None:
+    """Called by every real engine before it loads or contacts anything.
+
+    Raises:
+        ModelError: `LIMNER_NO_MODEL` is set.
+    """
+    if os.environ.get(NO_MODEL, "0") not in ("", "0"):
+        raise ModelError(f"{NO_MODEL} is set, so {model} was not asked. Unset it to allow model calls.")

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 
+MALFORMED = "malformed:"
+"""How the error of an answer begins that came, but is not what was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -96,9 +99,26 @@ class ChatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChatFailure:
-    """A call that got no usable answer. It is recorded in the ledger but never cached, so it is asked again."""
+    """A call that got no usable answer. It is recorded in the ledger but never cached, so it is asked again.
+
+    Attributes:
+        error: What went wrong, in one line. It starts with `malformed:` if the model answered, but not as constrained.
+        text: What the model wrote, if it wrote anything: what a repair question can quote.
+        input_tokens: Prompt tokens spent all the same.
+        output_tokens: Tokens written all the same.
+        seconds: Wall time of the call.
+    """
 
     error: str
+    text: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def malformed(self) -> bool:
+        """Whether the model answered, but with something that cannot be used."""
+        return self.error.startswith(MALFORMED)
 
 
 Outcome = ChatAnswer | ChatFailure
