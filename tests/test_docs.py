@@ -27,7 +27,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "be
 LIVING = [p for p in PAGES if "decisions" not in p.parts and p.name != "CHANGELOG.md"]
 """Pages that must say what is so today; notes of decisions and the list of changes say what was so."""
 
-FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
+)
 INLINE = re.compile(r"`(limner [^`\n]+)`")
 SHELL = {"", "sh", "bash", "shell", "console"}
 

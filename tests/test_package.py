@@ -53,7 +53,9 @@ def run(*command: object, cwd: Path, **variables: str) -> subprocess.CompletedPr
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The sdist and the wheel, built from a copy so that nothing is left in the working tree."""
     place = tmp_path_factory.mktemp("build")
-    skipped = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".limner")
+    skipped = shutil.ignore_patterns(
+        ".venv", ".git", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".limner"
+    )
     shutil.copytree(ROOT, place / "tree", ignore=skipped, symlinks=True)
     result = run(sys.executable, "-m", "build", "--outdir", place / "dist", place / "tree", cwd=place)
     assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
@@ -137,7 +139,9 @@ def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path:
     where = run(python, "-c", "import limner; print(limner.__file__)", cwd=tmp_path, PYTHONPATH="")
     assert Path(where.stdout.strip()).is_relative_to(tmp_path / "venv"), where.stdout + where.stderr
     chosen = "not model and not data and not slow"
-    result = run(python, "-m", "pytest", "-m", chosen, "--durations=10", "-p", "no:cacheprovider", cwd=tree, PYTHONPATH="")
+    result = run(
+        python, "-m", "pytest", "-m", chosen, "--durations=10", "-p", "no:cacheprovider", cwd=tree, PYTHONPATH=""
+    )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert " passed" in result.stdout
 
