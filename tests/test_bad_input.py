@@ -1,0 +1,256 @@
+"""Every command, given something impossible, says so in one or two lines and leaves the workspace as it was.
+
+The table names each command with what it needs to get as far as the fault. A command that has no line here fails
+`test_every_command_has_a_line`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from limner.cli import app
+from limner.histories.store import Store
+
+pytestmark = pytest.mark.slow
+
+DEAD = "http://127.0.0.1:9/v1#x"
+BINARY = bytes(range(256)) * 64
+EVENTS = """user_id,ts,kind,item_id,title,category,rating,amount,text
+u1,2025-01-03 10:00:00,review,i1,Kettle,Kitchen,5,,The kettle boils fast and I love the quiet lid.
+u1,2025-02-03 10:00:00,order,i2,Mug,Kitchen,,12.5,
+u2,2025-01-05 11:00:00,review,i1,电热水壶,厨房,1,,烧水很慢，盖子还漏水，非常失望。
+u2,2025-03-05 11:00:00,review,i3,茶叶,食品,5,,茶叶很香，包装也好看，会再买。
+u3,2025-01-07 12:00:00,review,i2,Mug,Kitchen,2,,The handle broke after one week and support never answered.
+"""
+PRODUCT = "name: Quiet Kettle\nprice: 39 EUR\nfacts:\n  - boils one litre in three minutes\n  - lid closes silently\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command and how to bring it to each fault.
+
+    Attributes:
+        name: The words after `limner`.
+        needs: Arguments of a call that is in order, `{product}` and the like standing for paths.
+        files: For each way to name an input file, the arguments with `{file}` in its place.
+        unknown: Arguments that name something the workspace does not hold.
+        asks: True if the command asks a model, so that a dead address must be noticed.
+        workspace: True if the command works on a workspace.
+    """
+
+    name: str
+    needs: str = ""
+    files: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    asks: bool = False
+    workspace: bool = True
+
+    @property
+    def words(self) -> list[str]:
+        return self.name.split()
+
+
+COMMANDS = (
+    Command(
+        "ingest",
+        "{events}",
+        (
+            "{file}.csv",
+            "{file}.tsv",
+            "{file}.json",
+            "{file}.jsonl",
+            "{file}.parquet",
+            "{file}.csv.gz",
+            "{events} --map {file}.toml",
+        ),
+    ),
+    Command("extract", "", ("--users-file {file}",), ("--users nobody", "--users u1,nobody"), asks=True),
+    Command("persona show", "u1", (), ("nobody",)),
+    Command("persona export", "--out {out}.jsonl", (), ()),
+    Command("segment discover", "", asks=True),
+    Command("segment list"),
+    Command("segment show", "nothing", (), ("nothing",)),
+    Command("ask", "WHO", asks=True),
+    Command(
+        "copy",
+        "--segment {segment} --product {product} --channel email --variants 1",
+        ("--segment {segment} --product {file}.yaml --channel email --variants 1",),
+        ("--segment nothing --product {product} --channel email --variants 1",),
+        asks=True,
+    ),
+    Command("export", "events --format csv --out {out}.csv", (), ("nothing --format csv --out {out}.csv",)),
+    Command("status"),
+    Command("models list", workspace=False),
+    Command("models show", "embedded", (), ("nothing",), workspace=False),
+    Command("models pull", "embedded", (), ("nothing",), workspace=False),
+    Command(
+        "eval sentiment",
+        "--data {events} --text text --label rating --limit 2",
+        ("--data {file}.csv --text text --label label --limit 2",),
+        (
+            "--data {events} --text text --label nothing --limit 2",
+            "--data {events} --text nothing --label rating --limit 2",
+        ),
+        asks=True,
+        workspace=False,
+    ),
+    Command("demo", "", asks=True, workspace=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One call that cannot succeed."""
+
+    command: Command
+    what: str
+    arguments: str
+    variables: tuple[tuple[str, str], ...] = field(default=())
+
+    def __str__(self) -> str:
+        return f"{self.command.name.replace(' ', '-')}: {self.what}: {self.arguments}".rstrip(": ")
+
+
+def faults() -> Iterator[Fault]:
+    """Every command with every fault that it can meet."""
+    for command in COMMANDS:
+        for what in ("missing", "empty", "binary"):
+            for arguments in command.files:
+                yield Fault(command, f"{what} file", arguments.replace("{file}", "{" + what + "}"))
+        for arguments in command.unknown:
+            yield Fault(command, "unknown name", arguments)
+        if command.asks:
+            yield Fault(command, "dead model", f"{command.needs} --model {DEAD}")
+        if command.workspace:
+            for place in ("{plain}", "{plain}/below", "{damaged}"):
+                yield Fault(command, "unusable workspace", f"{command.needs} --workspace {place}")
+            if command.name != "ingest":
+                yield Fault(command, "no workspace", f"{command.needs} --workspace {{missing}}")
+
+
+@cache
+def leaf_commands() -> dict[str, Any]:
+    """Every command that is there now, by its words."""
+    found: dict[str, Any] = {}
+
+    def walk(group: Any, words: tuple[str, ...]) -> None:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                walk(command, (*words, name))
+            else:
+                found[" ".join((*words, name))] = command
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How a call ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def limner(*arguments: str, cwd: Path) -> Called:
+    """Runs the command line as a person does, with none of limner's variables set."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LIMNER_", "OPENAI_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "limner", *arguments],
+        cwd=cwd,
+        env={**clean, "OPENAI_API_KEY": "none", "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return Called(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a few events."""
+    if "ingest" not in leaf_commands():
+        pytest.skip("limner ingest is not there yet")
+    place = tmp_path_factory.mktemp("filled")
+    (place / "events.csv").write_text(EVENTS, encoding="utf-8")
+    called = limner("ingest", "events.csv", "--workspace", "workspace", cwd=place)
+    assert called.code == 0, called.err
+    return place / "workspace"
+
+
+@pytest.fixture
+def place(filled: Path, tmp_path: Path) -> Path:
+    """A folder with a workspace and every sort of unusable input."""
+    shutil.copytree(filled, tmp_path / ".limner")
+    (tmp_path / "events.csv").write_text(EVENTS, encoding="utf-8")
+    (tmp_path / "product.yaml").write_text(PRODUCT, encoding="utf-8")
+    (tmp_path / "plain").write_text("a file where a folder should be", encoding="utf-8")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(filled, damaged)
+    (damaged / "manifest.json").write_bytes(BINARY)
+    for suffix in ("", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".csv.gz", ".toml", ".yaml"):
+        (tmp_path / f"empty{suffix}").write_bytes(gzip.compress(b"") if suffix.endswith(".gz") else b"")
+        (tmp_path / f"binary{suffix}").write_bytes(BINARY)
+    return tmp_path
+
+
+NAMES = ("missing", "empty", "binary", "plain", "damaged", "out")
+
+
+def arguments_of(fault: Fault, place: Path) -> list[str]:
+    """The words of the call, paths filled in."""
+    paths = {name: str(place / name) for name in NAMES}
+    paths |= {"events": str(place / "events.csv"), "product": str(place / "product.yaml"), "segment": "everyone"}
+    question = "Who is unhappy with the kettle?"
+    words = [question if word == "WHO" else word.format(**paths) for word in fault.arguments.split()]
+    return [*fault.command.words, *words]
+
+
+@pytest.mark.parametrize("fault", list(faults()), ids=str)
+def test_says_what_is_wrong_and_keeps_the_workspace(fault: Fault, place: Path) -> None:
+    if fault.command.name not in leaf_commands():
+        pytest.skip(f"limner {fault.command.name} is not there yet")
+    before = (place / ".limner" / "manifest.json").read_bytes()
+    called = limner(*arguments_of(fault, place), cwd=place)
+    said = [line for line in called.err.splitlines() if line.strip()]
+    assert called.code in {1, 2}, f"exit code {called.code}\n{called.out}\n{called.err}"
+    assert 1 <= len(said) <= 2, f"{len(said)} lines on standard error:\n{called.err}"
+    assert "Traceback" not in called.err + called.out
+    assert "defect in limner" not in called.err, called.err
+    assert "Error" in called.err, called.err
+    assert (place / ".limner" / "manifest.json").read_bytes() == before
+    assert Store.open(place / ".limner").rows("SELECT count(*) AS n FROM events") == [{"n": 5}]
+
+
+def test_every_command_has_a_line() -> None:
+    assert set(leaf_commands()) <= {command.name for command in COMMANDS}
+
+
+def test_a_call_in_order_succeeds(place: Path) -> None:
+    """The same calls without the fault end with 0, so that the test above sees the fault and nothing else."""
+    paths = {name: str(place / name) for name in NAMES}
+    for command in COMMANDS:
+        if command.name in leaf_commands() and command.name in {
+            "ingest",
+            "status",
+            "persona show",
+            "export",
+            "models list",
+        }:
+            words = command.needs.format(events=place / "events.csv", **paths).split()
+            called = limner(*command.words, *words, cwd=place)
+            assert called.code == 0, f"{command.name}: {called.err}"
