@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import os
+import re
 import shutil
 import site
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -144,6 +148,46 @@ def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path:
     )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert " passed" in result.stdout
+
+
+def imported_names() -> set[str]:
+    """Top-level names of everything the package imports, the standard library and itself left out."""
+    names: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"limner"}
+
+
+def declared() -> dict[str, set[str]]:
+    """Distributions that pyproject.toml asks for: under "" the plain ones, then those of each extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {name: {re.split(r"[^\w.-]", line)[0].lower() for line in lines} for name, lines in groups.items()}
+
+
+def test_what_is_imported_is_asked_for_and_the_reverse() -> None:
+    """A library that another one happens to bring may be gone with its next release."""
+    groups = declared()
+    users = set().union(*(lines for name, lines in groups.items() if name != "dev"))
+    distributions = importlib.metadata.packages_distributions()
+    imported = {
+        name: {d.lower() for d in distributions.get(name, [name.replace("_", "-")])} for name in imported_names()
+    }
+    assert {name for name, owners in imported.items() if not owners & users} == set()
+    assert groups[""] - set().union(*imported.values()) == set()
+
+
+def test_extras_named_in_messages_exist() -> None:
+    named: set[str] = set()
+    for path in [*SOURCE.rglob("*.py"), *ROOT.glob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r"limner\[([a-z]+)\]", text))
+        named |= set(re.findall(r"MissingExtra\([^()]*,\s*\"([a-z]+)\"\)", text))
+    assert named <= set(declared())
 
 
 def environment(folder: Path) -> Path:
