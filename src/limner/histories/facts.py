@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from limner.errors import UsageError
+from limner.histories.language import detect_sql
 from limner.histories.store import Store
 from limner.histories.texts import OWN, says
 
@@ -49,7 +50,10 @@ known AS (
         trim(coalesce(e.currency, '')) AS currency,
         ({OWN}) AND ({says("e.text")} OR {says("e.text_title")}) AS has_text,
         ({OWN}) AND e.kind <> 'campaign' AS acted,
-        nullif(regexp_extract(lower(e.lang), '^[a-z]+'), '') AS lang
+        coalesce(
+            nullif(regexp_extract(lower(e.lang), '^[a-z]+'), ''),
+            nullif({detect_sql("concat_ws(' ', e.text_title, e.text)")}, '')
+        ) AS lang
     FROM events e
     JOIN scope USING (user_id)
     LEFT JOIN items i ON i.item_id = e.item_id
