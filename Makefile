@@ -56,10 +56,10 @@ $(VENV)/.made:
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.made
 	@echo "Installing limner and its libraries into $(VENV) (once, a few minutes)"
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install -qq --editable .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(PIP) install -qq --editable '.[dev]'
 	@touch $@
