@@ -19,19 +19,8 @@ import yaml
 
 from limner.sample.behaviour import Catalogue, Row, rows_of
 from limner.sample.folder import sample_folder
-from limner.sample.plan import Plan, ProofPlan, UserPlan, read_plan
-from limner.sample.truth import (
-    ChangedMind,
-    FalseDeclaration,
-    Injection,
-    Label,
-    Proof,
-    TrueSegment,
-    TrueText,
-    TrueTrait,
-    TrueUser,
-    Truth,
-)
+from limner.sample.plan import Plan, read_plan
+from limner.sample.planted import truth_of
 
 PROFILE_COLUMNS = ("city", "member_level", "signup_date", "household", "declared_interests")
 
@@ -189,79 +178,6 @@ def _truth(plan: Plan, rows: list[Row]) -> bytes:
     truth = truth_of(plan, rows).model_dump(mode="json")
     dumped: str = yaml.safe_dump(truth, allow_unicode=True, default_flow_style=None, sort_keys=False, width=100_000)
     return (MADE_BY + dumped).encode("utf-8")
-
-
-def truth_of(plan: Plan, rows: list[Row]) -> Truth:
-    """The planted truth of a plan and the rows made from it."""
-    texts = tuple(
-        TrueText.model_validate(
-            {
-                "ref": row.ref,
-                "user_id": row.user.id,
-                "kind": row.kind,
-                "ts": row.ts.astimezone(UTC),
-                "text": row.text,
-                "polarity": row.polarity,
-            }
-        )
-        for row in rows
-        if row.ref
-    )
-    segments = tuple(part.segment for part in plan.parts if part.segment)
-    segment_of = {user.id: part.segment.id for part in plan.parts if part.segment for user in part.users}
-    return Truth(
-        segments=tuple(
-            TrueSegment(
-                segment_id=s.id, label=Label(en=s.en, zh=s.zh, also=s.also), category=plan.shop.categories[s.category]
-            )
-            for s in segments
-        ),
-        users=tuple(_true_user(user, segment_of.get(user.id)) for user in plan.users),
-        texts=texts,
-        changed_minds=tuple(
-            ChangedMind(
-                user_id=user.id,
-                about=Label(en=change.about["en"], zh=change.about["zh"]),
-                before=_proof(user, change.before),
-                after=_proof(user, change.after),
-            )
-            for user in plan.users
-            if (change := user.changed_mind)
-        ),
-        false_declarations=tuple(
-            FalseDeclaration(
-                user_id=user.id,
-                field=said.field,
-                declared=user.profile[said.field],
-                proof=_proof(user, said.proof),
-            )
-            for user in plan.users
-            if (said := user.contradicts_profile)
-        ),
-        injections=tuple(
-            Injection(ref=f"{user.id}/{attempt.ref}", must_not_appear=attempt.must_not_appear)
-            for user in plan.users
-            if (attempt := user.injection)
-        ),
-        personal=tuple(_proof(user, detail) for user in plan.users for detail in user.personal),
-    )
-
-
-def _proof(user: UserPlan, proof: ProofPlan) -> Proof:
-    return Proof(ref=f"{user.id}/{proof.ref}", quote=proof.quote)
-
-
-def _true_user(user: UserPlan, segment: str | None) -> TrueUser:
-    traits = tuple(
-        TrueTrait(
-            kind=trait.kind,
-            label=Label(en=trait.en, zh=trait.zh, also=trait.also),
-            polarity=trait.polarity,
-            proofs=tuple(_proof(user, proof) for proof in trait.proofs),
-        )
-        for trait in user.traits
-    )
-    return TrueUser(user_id=user.id, language=user.language, segment=segment, oddities=user.oddities, traits=traits)
 
 
 FILES = (
