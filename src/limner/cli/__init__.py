@@ -42,8 +42,9 @@ def _root(
 
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
-    from limner.cli import status
+    from limner.cli import persona, status
 
+    app.add_typer(persona.app, name="persona")
     app.command("status")(status.status)
 
 

@@ -64,7 +64,6 @@ class FactLine:
     column: str
     label: str
     value: str
-    phrase: str
     known: bool
 
 
@@ -318,8 +317,6 @@ def fact_lines(facts: Facts, lang: str) -> list[FactLine]:
     lines = []
     for fact in FACTS:
         value = fact.value(facts, lang)
-        phrase = fact.phrase(facts, lang) if value is not None else None
-        unknown = UNKNOWN["zh" if lang == "zh" else "en"]
-        shown = value if value is not None else unknown
-        lines.append(FactLine(fact.slot, fact.column, fact.label(lang), shown, phrase or unknown, value is not None))
+        shown = value if value is not None else UNKNOWN["zh" if lang == "zh" else "en"]
+        lines.append(FactLine(fact.slot, fact.column, fact.label(lang), shown, value is not None))
     return lines

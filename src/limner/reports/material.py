@@ -122,7 +122,8 @@ def gather(store: Store, users: Sequence[str] | None = None, cited: Iterable[str
 def _of_users(db: duckdb.DuckDBPyConnection, query: str, users: list[str], order: str) -> list[Row]:
     """Rows of a query for these users; users a query does not know give none."""
     query = f"SELECT * FROM ({query}) WHERE user_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY {order}"
-    return arrow(db, query, [users]).to_pylist()
+    rows: list[Row] = arrow(db, query, [users]).to_pylist()
+    return rows
 
 
 def _most_known(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -139,12 +140,13 @@ def _events(db: duckdb.DuckDBPyConnection, event_ids: list[str]) -> list[Row]:
     """The events with these ids; an item's title comes from the catalogue where the event has none."""
     titled = "coalesce(e.title, i.title) AS title"
     columns = ", ".join(titled if name == "title" else f"e.{name}" for name in EVENT_COLUMNS)
-    return arrow(
+    rows: list[Row] = arrow(
         db,
         f"SELECT {columns} FROM events e LEFT JOIN items i ON e.item_id = i.item_id"
         " WHERE e.event_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY e.event_id",
         [event_ids],
     ).to_pylist()
+    return rows
 
 
 def _refused(db: duckdb.DuckDBPyConnection, users: list[str]) -> dict[str, Refused]:
@@ -180,8 +182,7 @@ def _totals(db: duckdb.DuckDBPyConnection, users: list[str] | None) -> Totals:
     ).to_pylist()[0]
     read = arrow(
         db,
-        "SELECT sum(accepted)::BIGINT AS accepted, sum(rejected)::BIGINT AS rejected"
-        f" FROM extractions {where}",
+        f"SELECT sum(accepted)::BIGINT AS accepted, sum(rejected)::BIGINT AS rejected FROM extractions {where}",
         values,
     ).to_pylist()[0]
     return Totals(**facts, **read)

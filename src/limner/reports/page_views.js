@@ -108,7 +108,8 @@ function foundPeople() {
 function peopleView() {
   const person = PEOPLE.get(state.person);
   return h("div", { class: `people ${person ? "with-person" : ""}` },
-    h("section", { class: "finder", "aria-label": say("people") }, filters(), h("p", { class: "found", id: "found", "aria-live": "polite" }),
+    h("section", { class: "finder", "aria-label": say("people") }, filters(),
+      h("div", { class: "found" }, h("span", { id: "found", "aria-live": "polite" }), chooser("sort", [["claims", say("sort_claims")], ["id", say("sort_id")]])),
       h("div", { class: "list", id: "list" })),
     h("div", { class: "stage", id: "stage" }, stage(person)));
 }
@@ -125,8 +126,7 @@ function filters() {
   const segments = DATA.segments.map((segment) => [segment.id, segment.name]);
   return h("div", { class: "filters" }, search,
     chooser("language", [["", say("all")], ["zh", word("language", "zh")], ["en", word("language", "en")]]),
-    segments.length > 0 && chooser("segment", [["", say("all")], ...segments]),
-    chooser("sort", [["claims", say("sort_claims")], ["id", say("sort_id")]]));
+    segments.length > 0 && chooser("segment", [["", say("all")], ...segments]));
 }
 
 function chooser(key, options) {

@@ -13,8 +13,8 @@ from limner.evidence.persona import Persona
 from limner.evidence.records import Trait
 from limner.reports.facts_text import FACTS, fact_lines
 from limner.reports.material import Material, Row
-from limner.reports.words import CONFIDENCE_WORDS, KIND_ORDER, POLARITY_SIGNS, all_words, language
 from limner.reports.wording import money
+from limner.reports.words import CONFIDENCE_WORDS, KIND_ORDER, POLARITY_SIGNS, all_words, language
 
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 """Without `<` no text can end a script element or open a comment; the line separators end old JavaScript strings."""
@@ -121,11 +121,8 @@ def _rejected(row: Row) -> dict[str, Any]:
 
 def _event(row: Row) -> dict[str, Any]:
     kept = ("user_id", "ts", "kind", "item_id", "title", "text_title", "text", "rating", "role")
-    amount = row.get("amount")
-    paid = [money(amount, row.get("currency"), lang) for lang in ("en", "zh")] if _is_number(amount) else None
     found = {name: row.get(name) for name in kept if row.get(name) is not None}
-    return {**found, "amount": paid} if paid else found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    amount = row.get("amount")
+    if isinstance(amount, int | float) and math.isfinite(amount):
+        found["amount"] = [money(amount, row.get("currency"), lang) for lang in ("en", "zh")]
+    return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _COLOURS: Mapping[str, str] = {"positive": "green", "negative": "red", "mixed": "yellow", "neutral": "bright_black"}
 
-WIDE = 84
+WIDE = 72
 """From this many columns on, facts stand in two columns and confidence bars are shown."""
 
 _BAR_CELLS = 10
