@@ -1,7 +1,9 @@
 """Asking models: specs, engines, the one client, and the ledger of every call.
 
-    with connect(workspace, "embedded") as client:
-        outcomes = client.ask(requests)
+```python
+with connect(workspace, "embedded") as client:
+    outcomes = client.ask(requests)
+```
 """
 
 from __future__ import annotations

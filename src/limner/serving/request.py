@@ -38,14 +38,16 @@ class PromptId:
 class ChatRequest:
     """One question to a model.
 
-    The answer is constrained in one of two ways (or neither): `choices`, one of several labels, answered as the bare
-    label; or `schema`, a JSON schema, answered as JSON without white space where the engine can hold to that.
+    The answer is constrained in one of three ways (or none): `choices`, one of several labels, answered as the bare
+    label; `schema`, a JSON schema, answered as JSON without white space where the engine can hold to that; or
+    `pattern`, a regular expression that the whole answer matches, for short answers of small models.
 
     Attributes:
         messages: The rendered messages.
         prompt: The prompt they come from, for the ledger.
         choices: Labels of which exactly one must be answered.
         schema: JSON schema of the answer.
+        pattern: Regular expression of the answer (the subset that grammars know: no look-around, no back references).
         max_tokens: Upper limit of written tokens.
         temperature: 0 for the most likely answer.
         seed: Sampling seed, used when temperature is above 0.
@@ -55,6 +57,7 @@ class ChatRequest:
     prompt: PromptId
     choices: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
+    pattern: str = ""
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
@@ -66,6 +69,7 @@ class ChatRequest:
             "messages": [[m.role, m.content] for m in self.messages],
             "choices": list(self.choices),
             "schema": self.schema,
+            "pattern": self.pattern,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed if self.temperature > 0 else 0,

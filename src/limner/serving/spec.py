@@ -36,7 +36,7 @@ class Service:
         variable: Environment variable that names another base address.
         key_variables: Environment variables that may hold the key, the first one set is used.
         concurrency: Calls at once, unless told otherwise.
-        token_limit: The request's field that limits written tokens.
+        limit_field: The request's field that limits written tokens.
         key_required: Whether the service answers nobody without a key.
     """
 
@@ -45,7 +45,7 @@ class Service:
     variable: str
     key_variables: tuple[str, ...]
     concurrency: int
-    token_limit: str = "max_tokens"
+    limit_field: str = "max_tokens"
     key_required: bool = False
 
 
@@ -58,7 +58,7 @@ SERVICES = {
             "OPENAI_BASE_URL",
             ("OPENAI_API_KEY", "LIMNER_API_KEY"),
             concurrency=8,
-            token_limit="max_completion_tokens",
+            limit_field="max_completion_tokens",
             key_required=True,
         ),
         Service("vllm", "http://127.0.0.1:8000/v1", "LIMNER_VLLM_URL", ("LIMNER_API_KEY",), concurrency=16),

@@ -6,6 +6,7 @@ Engines that hold the model to a grammar make this true by themselves; a server 
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +32,8 @@ def _problem(request: ChatRequest, answer: ChatAnswer) -> str | None:
         return "the answer has half characters in it"
     if request.choices:
         return None if text in request.choices else f"{_short(text)} is none of the labels asked for"
+    if request.pattern and not re.fullmatch(request.pattern, text.strip()):
+        return f"{_short(text)} does not have the form asked for"
     if request.schema is None:
         return None
     try:

@@ -1,0 +1,171 @@
+"""The embedded engine: a GGUF model run in this process by OpenVINO GenAI.
+
+Requests are batched continuously: up to `concurrency` of them are read and written together, each answer is given out
+as soon as it is finished and the next request takes its place, and what prompts have in common is read once (the
+prefix cache). `docs/decisions/0002-embedded-engine.md` has the measurements behind the settings.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limner.errors import LimnerError, ModelError, UsageError
+from limner.serving.engine import refuse_if_forbidden
+from limner.serving.models import KnownModel, known_model
+from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
+from limner.serving.spec import EmbeddedSpec
+from limner.serving.weights import Weights, progress_on_stderr, pull, remembered_sha256
+
+if TYPE_CHECKING:
+    from limner.serving.openvino_model import OpenVinoModel
+
+CONCURRENCY = 16
+"""Requests worked on together: beyond this, two cores gained nothing more."""
+
+FILE_CONTEXT = 8192
+"""Tokens of prompt and answer together for a file we know nothing about."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """A request being answered."""
+
+    request: ChatRequest
+    handle: Any
+    input_tokens: int
+    started: float
+
+
+class EmbeddedEngine:
+    """Runs a model in this process. Nothing is fetched or loaded before the first request.
+
+    Safe to use from several threads, and from within a loop over its own answers: all of them share the batch.
+
+    Attributes:
+        model: The model's name and the head of its SHA-256.
+    """
+
+    def __init__(self, spec: EmbeddedSpec, *, concurrency: int | None = None) -> None:
+        """Looks the model up.
+
+        Raises:
+            UsageError: There is no such model or file.
+        """
+        self._concurrency = concurrency or CONCURRENCY
+        self._known: KnownModel | None = None
+        self._file: Path | None = None
+        if _names_a_file(spec.name):
+            self._file = Path(spec.name).expanduser()
+            if not self._file.is_file():
+                raise UsageError(f"There is no model file {self._file}. Known models: limner models list.")
+            self.model = f"{self._file.stem}@{remembered_sha256(self._file)[:12]}"
+        else:
+            self._known = known_model(spec.name)
+            self.model = self._known.identity
+
+    def run(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+        """Answers the requests, in the order in which they finish.
+
+        Raises:
+            ModelError: The model cannot be fetched or loaded.
+        """
+        refuse_if_forbidden(self.model)
+        if not requests:
+            return
+        model = loaded(self._weights())
+        waiting = deque(enumerate(requests))
+        live: dict[int, _Live] = {}
+        try:
+            while waiting or live:
+                while waiting and len(live) < self._concurrency:
+                    index, request = waiting.popleft()
+                    admitted = _admit(model, request)
+                    if isinstance(admitted, ChatFailure):
+                        yield index, admitted
+                    else:
+                        live[index] = admitted
+                model.step()
+                for index in [index for index, one in live.items() if model.finished(one.handle)]:
+                    yield index, _outcome(model, live.pop(index))
+        finally:
+            for one in live.values():
+                one.handle.cancel()
+
+    def _weights(self) -> Weights:
+        if self._file is not None:
+            return Weights(self._file, self.model, FILE_CONTEXT)
+        known = self._known
+        if known is None or not known.engine:
+            name = known.name if known else ""
+            raise ModelError(f"{name} cannot run in this process ({known.note if known else 'unknown'}).")
+        with progress_on_stderr(f"Fetching {known.name}") as progress:
+            return Weights(pull(known, progress), self.model, known.context)
+
+    def close(self) -> None:
+        """Nothing to do: the model stays loaded for the next client of this process, see `unload`."""
+
+
+def _names_a_file(name: str) -> bool:
+    return name.lower().endswith(".gguf") or "/" in name or "\\" in name
+
+
+def _admit(model: OpenVinoModel, request: ChatRequest) -> _Live | ChatFailure:
+    """Hands a request to the model, if it fits."""
+    started = time.perf_counter()
+    try:
+        tokens = model.tokens(request.messages)
+        needed = len(tokens) + request.max_tokens
+        if needed > model.weights.context:
+            return ChatFailure(
+                f"too long: {len(tokens)} tokens to read and {request.max_tokens} to write are more than the "
+                f"{model.weights.context} of {model.weights.identity}"
+            )
+        return _Live(request, model.add(tokens, request), len(tokens), started)
+    except (RuntimeError, LimnerError) as error:
+        return ChatFailure(f"{model.weights.identity} refused the request: {_first_line(error)}")
+
+
+def _outcome(model: OpenVinoModel, one: _Live) -> Outcome:
+    seconds = time.perf_counter() - one.started
+    written = model.written(one.handle)
+    if written is None:
+        return ChatFailure("the model ran out of cache memory for this request", "", one.input_tokens, 0, seconds)
+    return ChatAnswer(written.text, one.input_tokens, written.tokens, seconds, written.logprob, written.finish)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__
+
+
+_loading = threading.Lock()
+_loaded: OpenVinoModel | None = None
+
+
+def loaded(weights: Weights) -> OpenVinoModel:
+    """The model of these weights, loaded if it is not yet. One model is kept per process; another one takes its place.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    global _loaded
+    from limner.serving.openvino_model import OpenVinoModel
+
+    with _loading:
+        if _loaded is None or _loaded.weights != weights:
+            _loaded = None  # Freed first: two models may not fit into memory.
+            _loaded = OpenVinoModel(weights)
+        return _loaded
+
+
+def unload() -> None:
+    """Frees the model this process has loaded, if any."""
+    global _loaded
+    with _loading:
+        _loaded = None

@@ -1,0 +1,194 @@
+"""A model loaded into OpenVINO GenAI: tokens in, tokens out, several requests at a time."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from limner.errors import ModelError
+from limner.serving.grammar import grammar_of_choices, grammar_of_schema
+from limner.serving.machine import memory_gb, threads
+from limner.serving.request import ChatRequest, Message
+from limner.serving.weights import Weights
+
+BATCHED_TOKENS = 512
+"""Tokens worked on in one step."""
+
+_SPECIAL = re.compile(
+    r"<\|[^<>\s]+\|>|</?(?:[a-z]+_[a-z_]+|s|bos|eos|pad|unk|think)>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS)\]"
+)
+"""What tokens with a meaning of their own look like in the models' vocabularies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the model wrote for one request.
+
+    Attributes:
+        text: The text, without the token that ends it.
+        tokens: Tokens written, the one that ends the text included.
+        logprob: Sum of the log-probabilities of the text's tokens, the ending one left out. They are the model's own,
+            before the grammar forbids tokens: a label that the model would not have written by itself gets a low
+            one, whatever the other labels' are, so it says how much the model meant this label, not only how much
+            more than the others.
+        finish: `stop`, or `length` if it was cut.
+    """
+
+    text: str
+    tokens: int
+    logprob: float
+    finish: Literal["stop", "length"]
+
+
+class OpenVinoModel:
+    """One loaded model.
+
+    Attributes:
+        weights: What was loaded.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        """Loads the weights.
+
+        Raises:
+            ModelError: The engine is not installed here, or cannot read the file.
+        """
+        self.weights = weights
+        try:
+            import openvino as ov
+            import openvino_genai as genai
+        except ImportError as error:
+            raise ModelError(
+                f"The embedded engine is not available here ({error}). It has wheels for Linux x86-64, macOS arm64 and "
+                "Windows; elsewhere, start a server and use --model http://host:port/v1#MODEL."
+            ) from error
+        self._ov, self._genai = ov, genai
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._warm: set[tuple[str, str]] = set()
+        try:
+            self._pipeline = genai.ContinuousBatchingPipeline(
+                str(weights.path), _scheduler(genai), "CPU", _properties()
+            )
+            self._tokenizer = self._pipeline.get_tokenizer()
+            self._control = _control_tokens(self._tokenizer.get_vocab())
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).strip().splitlines()
+            raise ModelError(
+                f"Cannot load {weights.path}: {reason[-1][:200] if reason else type(error).__name__}. "
+                "The embedded engine reads GGUF files of Llama and Qwen models in F16, Q8_0, Q4_0, Q4_1 and Q4_K_M."
+            ) from error
+
+    def tokens(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt's tokens, by the model's own chat template.
+
+        Control tokens that stand in a message's text are broken up first, so that no text can end its own message.
+        """
+        turns = [{"role": m.role, "content": self._control.sub(_broken, m.content)} for m in messages]
+        prompt = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+        encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
+        return [int(token) for token in encoded.input_ids.data[0]]
+
+    def add(self, tokens: Sequence[int], request: ChatRequest) -> Any:
+        """Puts a request into the batch and returns the handle that `finished` and `written` take.
+
+        The first request with a new beginning is read alone: the others then find its beginning in the prefix cache,
+        which requests that are put in together do not.
+        """
+        import numpy as np
+
+        config = self._config(request)
+        beginning = (str(request.prompt), request.messages[0].content if len(request.messages) > 1 else "")
+        with self._lock:
+            ids = self._ov.Tensor(np.array([tokens], dtype=np.int64))
+            handle = self._pipeline.add_request(next(self._numbers), ids, config)
+            if beginning not in self._warm:
+                self._warm.add(beginning)
+                self._pipeline.step()
+        return handle
+
+    def _config(self, request: ChatRequest) -> Any:
+        config = self._genai.GenerationConfig()
+        config.apply_chat_template = False
+        config.max_new_tokens = request.max_tokens
+        config.logprobs = 1
+        config.do_sample = request.temperature > 0
+        if request.temperature > 0:
+            config.temperature = request.temperature
+            config.rng_seed = request.seed
+        grammar = None
+        if request.choices:
+            grammar = grammar_of_choices(request.choices)
+        elif request.schema is not None:
+            grammar = grammar_of_schema(request.schema)
+        if grammar is not None or request.pattern:
+            constraint = self._genai.StructuredOutputConfig()
+            if grammar is not None:
+                constraint.grammar = grammar
+            else:
+                constraint.regex = request.pattern
+            config.structured_output_config = constraint
+        config.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        return config
+
+    def step(self) -> None:
+        """One step of the whole batch: reads up to `BATCHED_TOKENS` or writes one token for each request.
+
+        Raises:
+            ModelError: The engine failed.
+        """
+        with self._lock:
+            try:
+                if self._pipeline.has_non_finished_requests():
+                    self._pipeline.step()
+            except RuntimeError as error:
+                raise ModelError(f"{self.weights.identity} failed: {str(error).strip()[-200:]}") from error
+
+    def finished(self, handle: Any) -> bool:
+        """Whether a request needs no more steps."""
+        return bool(handle.get_status() != self._genai.GenerationStatus.RUNNING)
+
+    def written(self, handle: Any) -> Written | None:
+        """What a finished request wrote; None if the engine gave it up (no room in its cache)."""
+        with self._lock:
+            outputs = handle.read_all() if handle.get_status() == self._genai.GenerationStatus.FINISHED else []
+            if not outputs:
+                return None
+            output = outputs[0]
+            ids, logprobs = list(output.generated_ids), list(output.generated_log_probs)
+            ended = bool(ids) and ids[-1] == self._tokenizer.get_eos_token_id()
+            kept = len(ids) - ended
+            text = str(self._tokenizer.decode(ids[:kept])) if kept else ""
+        cut = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
+        return Written(text, len(ids), float(sum(logprobs[:kept])), "length" if cut else "stop")
+
+
+def _scheduler(genai: Any) -> Any:
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = 1 if memory_gb() < 12 else 2
+    scheduler.max_num_batched_tokens = BATCHED_TOKENS
+    scheduler.enable_prefix_caching = True
+    scheduler.max_num_seqs = 64
+    return scheduler
+
+
+def _properties() -> dict[str, Any]:
+    chosen = threads()
+    return {} if chosen is None else {"INFERENCE_NUM_THREADS": chosen}
+
+
+def _control_tokens(vocabulary: Sequence[Any]) -> re.Pattern[str]:
+    """A pattern of the control tokens of a vocabulary."""
+    names = {os.fsdecode(t) if isinstance(t, bytes) else str(t) for t in vocabulary}
+    found = sorted((name for name in names if _SPECIAL.fullmatch(name)), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, found)) or r"(?!)")
+
+
+def _broken(match: re.Match[str]) -> str:
+    """A control token with a space after its first character."""
+    return f"{match[0][0]} {match[0][1:]}"
