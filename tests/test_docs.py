@@ -201,3 +201,9 @@ def test_no_path_of_one_machine_is_in_a_tracked_file() -> None:
 @pytest.mark.parametrize("line", ["see /work/x", 'Path("/tmp/a")', "cd /home/me"])
 def test_the_check_of_paths_can_fail(line: str) -> None:
     assert MACHINE_PATH.search(line)
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [p.relative_to(ROOT / "docs").as_posix() for p in PAGES if p.is_relative_to(ROOT / "docs")]
+    assert [page for page in pages if page != "README.md" and f"]({page})" not in index] == []
