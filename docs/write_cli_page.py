@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -46,6 +47,7 @@ def page() -> str:
 
 
 def _section(words: tuple[str, ...], command: Any) -> str:
+    types = get_type_hints(command.callback)
     shown = [p for p in command.params if not p.hidden and p.name != "help"]
     arguments = [p for p in shown if p.param_type_name == "argument"]
     options = [p for p in shown if p.param_type_name == "option"]
@@ -53,11 +55,13 @@ def _section(words: tuple[str, ...], command: Any) -> str:
     lines = [f"## limner {' '.join(words)}", "", inspect.cleandoc(command.help or ""), "", f"    {usage}", ""]
     if arguments:
         lines += ["| argument | what |", "|---|---|"]
-        lines += [f"| `{_argument_usage(a)}` | {_cell(a.help)} |" for a in arguments]
+        lines += [f"| `{_argument_usage(a)}` | {_cell(a.help)}{_choices(a, types)} |" for a in arguments]
         lines.append("")
     if options:
         lines += ["| option | what | default | variable |", "|---|---|---|---|"]
-        lines += [f"| {_names(o)} | {_cell(o.help)} | {_default(o)} | {_variable(o)} |" for o in options]
+        lines += [
+            f"| {_names(o)} | {_cell(o.help)}{_choices(o, types)} | {_default(o)} | {_variable(o)} |" for o in options
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -77,6 +81,22 @@ def _cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
+def _choices(parameter: Any, types: Mapping[str, Any]) -> str:
+    """` (a, b or c)` for a parameter that takes one of a few words."""
+    kind = types.get(parameter.name)
+    kinds = [kind, *get_args(kind)]
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, Enum):
+            names = [str(member.value) for member in one]
+        elif get_origin(one) is Literal:
+            names = [str(value) for value in get_args(one)]
+        else:
+            continue
+        shown = [f"`{name}`" for name in names]
+        return " (" + " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown) + ")"
+    return ""
+
+
 def _default(option: Any) -> str:
     if option.required:
         return "required"
@@ -84,7 +104,7 @@ def _default(option: Any) -> str:
         return f"`{(option.opts if option.default else option.secondary_opts)[0]}`"
     if option.is_flag or not isinstance(option.default, str | int | float | Path) or option.default == "":
         return ""
-    return f"`{option.default}`"
+    return f"`{option.default.value if isinstance(option.default, Enum) else option.default}`"
 
 
 def _variable(option: Any) -> str:
