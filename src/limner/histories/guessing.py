@@ -1,0 +1,333 @@
+"""Guessing a mapping from a source's column names, in Chinese or English, and from its values.
+
+A name proposes, the values decide: a column called `score` that holds no numbers is no rating. What was guessed is shown
+and can be saved as a mapping file, so that a person corrects it once instead of describing everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import duckdb
+
+from limner.errors import UsageError
+from limner.histories.cleaning import BELIEVED, DAY_OR_MONTH_FIRST, time_sql
+from limner.histories.mapping import FIELDS, KINDS, Kind, Mapping
+from limner.histories.reading import Column, Raw
+from limner.histories.words import (
+    FIELD_NAMES,
+    FILE_KINDS,
+    KIND_WORDS,
+    LANGUAGE_WORDS,
+    VOLATILE_NAMES,
+    plain_name,
+    table,
+)
+
+SAMPLE = 2_000
+"""Rows that the values are judged by."""
+
+NUMBERS = 0.9
+"""The share of a column's values that must be numbers for it to be a price, quantity, amount or rating."""
+
+TIMES = 0.8
+"""The share of a column's values that must be times for it to be the time."""
+
+FEW = 60
+"""How many different values a column may have to be the kind of events."""
+
+LONG = 20
+"""The mean number of characters from which an unnamed column is taken for the text."""
+
+ITEM_TEXTS = "description desc item_description product_description features detail details intro copy 描述 介绍 简介 详情 卖点 文案"
+
+ORDER = (
+    "user_id other_id ts item_id session_id rating price quantity amount weight kind role currency lang channel device"
+    " place category text text_title title"
+).split()
+"""Fields in the order in which they choose a column: those that values can confirm first."""
+
+_aside = re.compile(r"[(（\[【].*?[)）\]】]")
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A guessed mapping, with the doubts a person should look at.
+
+    Attributes:
+        mapping: The guess.
+        doubts: What could not be told for sure, one sentence each.
+    """
+
+    mapping: Mapping
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Sample:
+    """The first rows of a source and measures of its columns."""
+
+    connection: duckdb.DuckDBPyConnection
+    raw: Raw
+
+    def __post_init__(self) -> None:
+        listed = ", ".join(f"{c.text} AS s{i}" for i, c in enumerate(self.raw.columns)) or "NULL AS s0"
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {listed} FROM {self.raw.table} LIMIT {SAMPLE}"
+        )
+
+    def share(self, column: Column, test: str) -> float:
+        """The share of a column's given values for which SQL over `x` is true; 0 if it has none."""
+        position = self.raw.columns.index(column)
+        rows = self.connection.execute(
+            f"SELECT avg(CASE WHEN {test} THEN 1.0 ELSE 0.0 END) FROM"
+            f" (SELECT ln_text(s{position}) AS x FROM sample WHERE ln_given(s{position}) IS NOT NULL)"
+        ).fetchall()
+        return float(rows[0][0] or 0.0)
+
+    def measure(self, column: Column, aggregate: str) -> float:
+        """An SQL aggregate over a column's given values `x`."""
+        position = self.raw.columns.index(column)
+        rows = self.connection.execute(
+            f"SELECT {aggregate} FROM (SELECT ln_given(s{position}) AS x FROM sample)"
+        ).fetchall()
+        return float(rows[0][0] or 0.0)
+
+    def times(self, column: Column) -> float:
+        """The share of a column's values that are times."""
+        reading = time_sql("m", "UTC", "DMY")
+        other = time_sql("m", "UTC", "MDY")
+        both = f"coalesce({reading}, {other})"
+        test = f"EXISTS (SELECT 1 FROM (SELECT ln_moment(x) AS m) WHERE {BELIEVED.format(m=f'({both})')})"
+        return self.share(column, test)
+
+
+def guess(connection: duckdb.DuckDBPyConnection, raw: Raw, source: str, kind: str | None = None) -> Guess:
+    """Guesses how to read a source.
+
+    Args:
+        connection: Where the raw table is.
+        raw: The source as read.
+        source: Its name, whose words tell what the rows are.
+        kind: The table its rows go to, if that is known.
+
+    Raises:
+        UsageError: No column looks like what every row of that table must have.
+    """
+    sample = _Sample(connection, raw)
+    table_kind = kind or _table_kind(sample, source)
+    chosen = _choose(sample, table_kind)
+    missing = [f for f in FIELDS[table_kind].required if f not in chosen]
+    if missing:
+        have = ", ".join(c.name for c in raw.columns[:30]) + (", ..." if len(raw.columns) > 30 else "")
+        raise UsageError(
+            f"No column of {source} looks like {' or '.join(missing)}. Say which one is in a mapping file (--map), "
+            f"as docs/ingest.md shows. Columns: {have}"
+        )
+    mapping = Mapping(kind=cast("Kind", table_kind), columns=chosen)
+    if table_kind == "events":
+        return _finish_events(sample, mapping)
+    return Guess(replace(mapping, undated="keep"))
+
+
+def _table_kind(sample: _Sample, source: str) -> str:
+    """What the rows of a source are, by its file's name and its columns."""
+    found = {kind: _choose(sample, kind) for kind in KINDS}
+    words = set(re.split(r"[^a-z\u4e00-\u9fff]+", source.lower().rsplit("/", 1)[-1]))
+    if {"user_id", "other_id"} <= set(found["ties"]):
+        return "ties"
+    for kind, names in FILE_KINDS.items():
+        if words & set(names.split()) and set(FIELDS[kind].required) <= set(found[kind]):
+            return kind
+    if "user_id" not in found["events"]:
+        return "items" if "item_id" in found["items"] else "events"
+    deeds = {"ts", "kind", "item_id", "rating", "text", "amount", "quantity", "session_id"} & set(found["events"])
+    user = next(c for c in sample.raw.columns if c.name == found["events"]["user_id"][0])
+    alone = sample.measure(user, "count(DISTINCT x) = count(x) AND count(x) > 1") == 1.0
+    return "users" if alone and not deeds else "events"
+
+
+def _choose(sample: _Sample, kind: str) -> dict[str, tuple[str, ...]]:
+    """The columns of the fields of one table."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    free = list(sample.raw.columns)
+    for field in (f for f in ORDER if f in FIELDS[kind].every):
+        for column in _candidates(free, field, kind):
+            if _confirmed(sample, column, field):
+                chosen[field] = (column.name,)
+                free.remove(column)
+                break
+    if kind == "events":
+        _add_by_values(sample, chosen, free)
+    return chosen
+
+
+def _candidates(columns: list[Column], field: str, kind: str) -> list[Column]:
+    """Columns whose name is one of a field's names, the likeliest first."""
+    names = FIELD_NAMES[field].split()
+    if kind == "items" and field == "text":
+        names = ITEM_TEXTS.split() + names
+    if kind == "items" and field == "item_id":
+        names = [*names, "id", "编号", "编码"]
+    if kind == "users" and field == "user_id":
+        names = [*names, "id", "编号"]
+    if kind == "ties" and field == "user_id":
+        names = [*names, "from_user", "from_user_id", "source_id", "src", "follower_id", "user1", "user_id_1", "from_id"]
+    ranks = {name.replace("_", ""): rank for rank, name in reversed(list(enumerate(names)))}
+    ranked: list[tuple[int, int, Column]] = []
+    for column in columns:
+        plain = plain_name(_aside.sub("", column.name) or column.name).replace("_", "")
+        if column.nested:
+            plain = plain_name(column.name).replace("_", "")
+        if plain in ranks:
+            ranked.append((ranks[plain], len(ranked), column))
+    return [column for _, _, column in sorted(ranked, key=lambda item: item[:2])]
+
+
+def _confirmed(sample: _Sample, column: Column, field: str) -> bool:
+    """Whether a column's values are what its name promises. A column without values promises nothing else."""
+    test = _TESTS.get(field)
+    return test is None or sample.measure(column, "count(x)") == 0 or test(sample, column)
+
+
+def _numbers(sample: _Sample, column: Column) -> bool:
+    return sample.share(column, "ln_number(x) IS NOT NULL") >= NUMBERS
+
+
+def _some_language(sample: _Sample, column: Column) -> bool:
+    words = ", ".join(f"'{word}'" for word in table(LANGUAGE_WORDS))
+    return sample.share(column, f"lower(x) IN ({words}) OR regexp_full_match(x, '[a-zA-Z]{{2}}')") >= TIMES
+
+
+_TESTS: dict[str, Callable[[_Sample, Column], bool]] = {
+    "ts": lambda s, c: s.times(c) >= TIMES,
+    "rating": lambda s, c: s.share(c, "ln_rating(x) IS NOT NULL") >= NUMBERS,
+    "price": _numbers,
+    "quantity": _numbers,
+    "amount": _numbers,
+    "weight": _numbers,
+    "kind": lambda s, c: s.measure(c, "count(DISTINCT x)") <= FEW and s.measure(c, "avg(length(x))") <= 30,
+    "role": lambda s, c: s.measure(c, "count(DISTINCT x)") <= FEW,
+    "lang": _some_language,
+    "text": lambda s, c: s.share(c, "ln_number(x) IS NULL") >= 0.5,
+    "text_title": lambda s, c: s.share(c, "ln_number(x) IS NULL") >= 0.5,
+}
+"""For fields whose values can be judged, the judgement."""
+
+
+def _add_by_values(sample: _Sample, chosen: dict[str, tuple[str, ...]], free: list[Column]) -> None:
+    """Finds what no name told: a time of day beside the date, the time, the text, the user."""
+    plain = [c for c in free if not c.nested]
+    clock = "regexp_full_match(x, '\\d{1,2}:\\d{2}(:\\d{2})?(\\.\\d+)?')"
+    if "ts" in chosen:
+        date = next(c for c in sample.raw.columns if c.name == chosen["ts"][0])
+        if sample.share(date, "NOT contains(x, ':') AND length(x) <= 11") >= NUMBERS:
+            for column in plain:
+                if sample.share(column, clock) >= NUMBERS:
+                    chosen["ts"] = (*chosen["ts"], column.name)
+                    free.remove(column)
+                    break
+    else:
+        named = [c for c in plain if re.search(r"time|date|日期|时间", c.name.lower()) and "birth" not in c.name.lower()]
+        for column in named:
+            if sample.times(column) >= TIMES:
+                chosen["ts"] = (column.name,)
+                free.remove(column)
+                break
+    if "text" not in chosen:
+        for column in [c for c in free if not c.nested]:
+            long = sample.measure(column, "avg(length(x))") >= LONG
+            if long and sample.measure(column, "count(DISTINCT x) / greatest(count(x), 1)") >= 0.5:
+                if sample.share(column, "contains(x, ' ') OR regexp_matches(x, '\\p{Han}{4}')") >= 0.6:
+                    chosen["text"] = (column.name,)
+                    free.remove(column)
+                    break
+    if "user_id" not in chosen:
+        pattern = r"(user|customer|cust|member|client|buyer|reviewer|用户|客户|会员|买家|顾客)"
+        likely = [c for c in free if re.search(pattern, c.name.lower()) and re.search(r"id|no|num|key|编号|号|码", c.name.lower())]
+        if likely:
+            chosen["user_id"] = (likely[0].name,)
+
+
+def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
+    """Adds what events need beside columns: their kind, the words for it, volatile columns, undated ones."""
+    columns, doubts = mapping.columns, []
+    constants: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+    if "kind" in columns:
+        column = next(c for c in sample.raw.columns if c.name == columns["kind"][0])
+        rows = sample.connection.execute(
+            f"SELECT DISTINCT lower(ln_given({column.text})) FROM {sample.raw.table} LIMIT {FEW + 1}"
+        ).fetchall()
+        known = table(KIND_WORDS)
+        words = sorted(str(row[0]) for row in rows if row[0] is not None)
+        kinds = {word: known.get(word, known.get(word.replace("-", "_").replace(" ", "_"), "other")) for word in words}
+        unknown = [word for word in words if kinds[word] == "other" and word not in known]
+        if unknown:
+            doubts.append(f"unknown kinds of events become `other`: {', '.join(unknown[:8])}")
+    else:
+        constants["kind"] = _constant_kind(set(columns))
+        doubts.append(f"no column tells the kind of event; all are taken as `{constants['kind']}`")
+    undated = mapping.undated
+    if "ts" not in columns:
+        undated = "keep"
+        doubts.append("no column looks like a time; events are kept without one")
+    taken = {name for names in columns.values() for name in names}
+    volatile = tuple(
+        c.name for c in sample.raw.columns if not c.nested and c.name not in taken and plain_name(c.name) in VOLATILE_NAMES
+    )
+    negative = "return" if constants.get("kind") == "order" else ""
+    finished = replace(
+        mapping, constants=constants, kinds=kinds, undated=undated, volatile=volatile, negative=negative
+    )
+    return Guess(finished, tuple(doubts))
+
+
+def _constant_kind(fields: set[str]) -> str:
+    """The kind of events that no column names, by what they hold."""
+    rules = (
+        ("chat", {"role"}),
+        ("review", {"text", "rating"}),
+        ("order", {"amount"}),
+        ("order", {"quantity"}),
+        ("review", {"text", "item_id"}),
+        ("rating", {"rating"}),
+        ("post", {"text"}),
+        ("order", {"price"}),
+        ("view", {"item_id"}),
+    )
+    return next((kind for kind, needs in rules if needs <= fields), "other")
+
+
+@dataclass(frozen=True, slots=True)
+class DateOrder:
+    """How dates such as 03/04/2024 are read in one column.
+
+    Attributes:
+        order: `DMY`, `MDY`, or `mixed` where the column holds dates of both sorts.
+        certain: Whether the column itself shows it.
+    """
+
+    order: str
+    certain: bool
+
+
+def date_order(connection: duckdb.DuckDBPyConnection, raw: Raw, columns: list[Column]) -> DateOrder:
+    """Decides for a whole column whether day or month comes first: by any number above 12 in either place.
+
+    A column that shows neither is read month first and is not certain; one without such dates is certain.
+    """
+    text = columns[0].text
+    first, second = (f"TRY_CAST(regexp_extract(x, '{DAY_OR_MONTH_FIRST}', {g}) AS INTEGER)" for g in (1, 2))
+    days, months, any_ = connection.execute(
+        f"SELECT coalesce(bool_or({first} > 12), false), coalesce(bool_or({second} > 12), false), count({first})"
+        f" FROM (SELECT ln_half({text}) AS x FROM {raw.table}) WHERE NOT contains(x, '.') AND regexp_matches(x, '^\\d{{1,2}}[-/]')"
+    ).fetchall()[0]
+    if days and months:
+        return DateOrder("mixed", certain=True)
+    if days or months:
+        return DateOrder("DMY" if days else "MDY", certain=True)
+    return DateOrder("MDY", certain=not any_)

@@ -1,0 +1,385 @@
+"""Ingest: from files or frames to the workspace's tables, with an account of every row.
+
+    summary = ingest(Store.open(".limner", create=True), ["orders.csv", "reviews/"])
+
+Each source is read into a raw table (`reading`), its columns are mapped by a mapping file or a guess (`mapping`,
+`guessing`), its rows are cleaned and judged (`staging`), repeats and duplicates are set aside (`repeats`), and what is
+new is committed at once for all sources. Bad rows go to the quarantine file. Every row is accounted for:
+rows = stored + duplicates + dropped repeats + quarantined.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping as Dict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from limner.errors import UsageError, WorkspaceError
+from limner.histories.cleaning import define_macros
+from limner.histories.facts import aggregate
+from limner.histories.guessing import date_order, guess
+from limner.histories.mapping import KINDS, Mapping
+from limner.histories.quarantine import Quarantine
+from limner.histories.reading import Raw, Reader
+from limner.histories.repeats import Counts, Policy, settle_events, settle_things
+from limner.histories.sources import Source, find_sources
+from limner.histories.staging import Statement, create_stage, find_column, occurring_words, stage
+from limner.histories.store import Store, new_run_id
+
+Progress = Callable[[str, int, int], None]
+"""Called as each source is begun, with its name, how many are done and how many there are."""
+
+FRAME = "frame"
+"""The name of a data frame as a source."""
+
+SHIFT = 1 << 40
+"""Rows one source may have; the place of a row in a load is its source's number times this plus its own number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one or more alike sources were read.
+
+    Attributes:
+        source: The first of them.
+        sources: How many.
+        mapping: How their columns were taken.
+        guessed: Whether the mapping is limner's guess.
+        examples: For each mapped field, a value as it stood in the source.
+        doubts: What could not be told for sure.
+    """
+
+    source: str
+    sources: int
+    mapping: Mapping
+    guessed: bool
+    examples: Dict[str, str]
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """The account of a load: `rows == stored + duplicates + repeats_dropped + quarantined`.
+
+    Attributes:
+        source: The path given, or several joined by commas.
+        rows: Rows read, bad ones included.
+        stored: Rows added to the workspace.
+        duplicates: Rows it held already.
+        repeats: Exact repeats within the load, kept and dropped ones together.
+        repeats_dropped: Those of them that were dropped.
+        quarantined: Bad rows.
+        users: Different users in the good rows.
+        quarantine_file: Where the bad rows are; None if there are none.
+        run: The run's id.
+        tables: Rows added, by table.
+        reasons: Bad rows, by sort of reason.
+        readings: How the sources were read.
+        empty_files: Files in the folders given that hold nothing.
+        facts: Users whose facts were computed again.
+        seconds: How long it took.
+    """
+
+    source: str
+    rows: int
+    stored: int
+    duplicates: int
+    repeats: int
+    repeats_dropped: int
+    quarantined: int
+    users: int
+    quarantine_file: Path | None
+    run: str
+    tables: Dict[str, int] = field(default_factory=dict)
+    reasons: Dict[str, int] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+    empty_files: tuple[str, ...] = ()
+    facts: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as `limner ingest --json` prints it."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "stored": self.stored,
+            "duplicates": self.duplicates,
+            "repeats": self.repeats,
+            "quarantined": self.quarantined,
+            "users": self.users,
+            "quarantine_file": str(self.quarantine_file) if self.quarantine_file else None,
+        }
+
+
+def ingest(
+    store: Store,
+    paths: str | Path | Iterable[str | Path] = (),
+    *,
+    kind: str | None = None,
+    mapping: Mapping | Dict[str, Any] | str | Path | None = None,
+    repeats: Policy | None = None,
+    save_map: str | Path | None = None,
+    progress: Progress | None = None,
+    frame: Any = None,
+) -> IngestSummary:
+    """Loads files, folders, globs or a data frame into a workspace, and brings the facts of its users up to date.
+
+    Args:
+        store: The workspace.
+        paths: What to load. All of it is committed together, or nothing.
+        kind: The table the rows go to (events, items, users or ties); None: by the mapping, else guessed per file.
+        mapping: A mapping, a mapping file or what one says; None: guessed from names and values.
+        repeats: Keep or drop exact repeats of every kind of event; None: as `schema.EVENT_KINDS` says.
+        save_map: A file to save the mapping used to. Where sources were read in several ways, one file for each, with
+            the table's name before the ending.
+        progress: Told of each source.
+        frame: A pandas or Polars frame or an Arrow table, instead of paths or beside them.
+
+    Raises:
+        UsageError: A path is not there, or the mapping does not fit.
+        DataError: A source as a whole cannot be read.
+        WorkspaceError: The workspace cannot be written, or another process wrote it meanwhile.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"There is no kind {kind!r} of data. Choose one of: {', '.join(KINDS)}.")
+    if repeats not in (None, "keep", "drop"):
+        raise UsageError(f"repeats = {repeats!r} must be keep or drop.")
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    given = _given_mapping(mapping, kind)
+    found = find_sources(listed) if listed or frame is None else None
+    run = new_run_id("ingest")
+    load = _Load(store, run, kind, given, repeats, progress or _silent)
+    summary = load.run_all(found.sources if found else (), frame, ", ".join(str(path) for path in listed) or FRAME)
+    if found and found.empty:
+        summary = _with(summary, empty_files=found.empty)
+    if save_map is not None:
+        save_mappings(summary.readings, Path(save_map))
+    return summary
+
+
+def _given_mapping(mapping: Mapping | Dict[str, Any] | str | Path | None, kind: str | None) -> Mapping | None:
+    if mapping is None:
+        return None
+    if isinstance(mapping, str | Path):
+        mapping = Mapping.load(mapping)
+    elif not isinstance(mapping, Mapping):
+        mapping = Mapping.from_dict(mapping)
+    return mapping.with_kind(kind) if kind and kind != mapping.kind else mapping
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    """No progress wanted."""
+
+
+def _with(summary: IngestSummary, **changes: Any) -> IngestSummary:
+    from dataclasses import replace
+
+    return replace(summary, **changes)
+
+
+def save_mappings(readings: Iterable[Reading], path: Path) -> list[Path]:
+    """Saves the mappings used, one file for each different one; returns the files.
+
+    Raises:
+        UsageError: A file cannot be written.
+    """
+    different: list[Mapping] = []
+    for reading in readings:
+        if reading.mapping not in different:
+            different.append(reading.mapping)
+    saved: list[Path] = []
+    for mapping in different:
+        target = path if len(different) == 1 else path.with_suffix(f".{mapping.kind}{path.suffix}")
+        number = 1
+        while target in saved:
+            number += 1
+            target = path.with_suffix(f".{mapping.kind}-{number}{path.suffix}")
+        mapping.save(target)
+        saved.append(target)
+    return saved
+
+
+@dataclass
+class _Load:
+    """One load under way."""
+
+    store: Store
+    run: str
+    kind: str | None
+    mapping: Mapping | None
+    repeats: Policy | None
+    progress: Progress
+    rows: int = 0
+    staged: set[str] = field(default_factory=set)
+    readings: dict[tuple[Any, ...], Reading] = field(default_factory=dict)
+    orders: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def run_all(self, sources: tuple[Source, ...], frame: Any, named: str) -> IngestSummary:
+        """Reads all sources and commits what is new."""
+        started = time.monotonic()
+        quarantine = Quarantine(self.store.path / "quarantine" / f"{self.run}.jsonl")
+        scratch = self.store.path / "tmp" / self.run
+        try:
+            scratch.mkdir(parents=True)
+            manifest = self.store.manifest()
+            with self.store.read(manifest) as connection:
+                define_macros(connection)
+                reader = Reader(connection, quarantine, scratch)
+                total = len(sources) + (frame is not None)
+                for number, source in enumerate(sources):
+                    self.progress(source.name, number, total)
+                    raw = reader.read(source, self.mapping.encoding if self.mapping else "")
+                    self._take(connection, raw, source.name, quarantine, number)
+                if frame is not None:
+                    self.progress(FRAME, total - 1, total)
+                    self._take(connection, reader.read_frame(frame), FRAME, quarantine, total)
+                self.progress("", total, total)
+                connection.execute("DROP TABLE IF EXISTS raw")
+                counts, users = self._store(connection, manifest.seq + 1, quarantine)
+        except OSError as error:
+            quarantine.discard()
+            where = error.filename or self.store.path
+            raise WorkspaceError(f"Cannot write {where}: {error.strerror}. Check permissions and free space.") from error
+        except BaseException:
+            quarantine.discard()
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        facts = refresh_facts(self.store, self.run)
+        return IngestSummary(
+            source=named,
+            rows=self.rows,
+            stored=sum(c.new for c in counts.values()),
+            duplicates=sum(c.duplicates for c in counts.values()),
+            repeats=sum(c.kept + c.dropped for c in counts.values()),
+            repeats_dropped=sum(c.dropped for c in counts.values()),
+            quarantined=quarantine.count,
+            users=users,
+            quarantine_file=quarantine.path if quarantine.count else None,
+            run=self.run,
+            tables={kind: c.new for kind, c in counts.items()},
+            reasons=dict(quarantine.reasons.most_common()),
+            readings=tuple(self.readings.values()),
+            facts=facts,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _take(
+        self, connection: duckdb.DuckDBPyConnection, raw: Raw, name: str, quarantine: Quarantine, number: int
+    ) -> None:
+        """Maps and stages one source that was read."""
+        mapping, doubts = self.mapping, ()
+        signature = tuple(c.name for c in raw.columns)
+        if mapping is None:
+            known = self.readings.get(("guess", signature))
+            if known is None:
+                guessed = guess(connection, raw, name, self.kind)
+                mapping, doubts = guessed.mapping, guessed.doubts
+            else:
+                mapping = known.mapping
+        order, doubt = self._order(connection, raw, mapping, name, signature)
+        words = occurring_words(connection, raw, mapping, name)
+        if self.mapping is not None and words.unknown:
+            doubts = (f"unknown kinds of events become `other`: {', '.join(words.unknown[:8])}",)
+        self._note(connection, raw, name, mapping, (*doubts, *doubt), signature)
+        if mapping.kind not in self.staged:
+            create_stage(connection, mapping.kind)
+            self.staged.add(mapping.kind)
+        statement = Statement(raw, mapping, name, order, words)
+        self.rows += raw.bad + stage(connection, statement, quarantine, number * SHIFT)
+
+    def _order(
+        self, connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, name: str, signature: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...]]:
+        """The order of day and month in a source's times: as mapped, as its column shows, or as in files like it."""
+        names = mapping.columns.get("ts")
+        if mapping.dates or not names:
+            return mapping.dates or "MDY", ()
+        found = date_order(connection, raw, [find_column(raw, n, name, "ts") for n in names])
+        if found.certain:
+            self.orders[signature] = found.order
+            return found.order, ()
+        if signature in self.orders:
+            return self.orders[signature], ()
+        return found.order, (
+            f"in {name}, dates such as 03/04 may be day or month first; taken month first. Set dates in the mapping",
+        )
+
+    def _note(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        raw: Raw,
+        name: str,
+        mapping: Mapping,
+        doubts: tuple[str, ...],
+        signature: tuple[str, ...],
+    ) -> None:
+        """Remembers how a source was read, for the summary and for further sources like it."""
+        key = ("guess" if self.mapping is None else "map", signature)
+        known = self.readings.get(key)
+        if known is not None:
+            more = tuple(d for d in doubts if d not in known.doubts)
+            self.readings[key] = Reading(
+                known.source, known.sources + 1, known.mapping, known.guessed, known.examples, known.doubts + more
+            )
+            return
+        examples: dict[str, str] = {}
+        for target, names in mapping.columns.items():
+            text = find_column(raw, names[0], name, target).text
+            rows = connection.execute(
+                f"SELECT x FROM (SELECT ln_given({text}) AS x FROM (SELECT * FROM {raw.table} LIMIT 200)) WHERE x IS NOT NULL LIMIT 1"
+            ).fetchall()
+            examples[target] = str(rows[0][0]) if rows else ""
+        self.readings[key] = Reading(name, 1, mapping, self.mapping is None, examples, doubts)
+
+    def _store(
+        self, connection: duckdb.DuckDBPyConnection, seq: int, quarantine: Quarantine
+    ) -> tuple[dict[str, Counts], int]:
+        """Settles repeats and duplicates and commits what is new; also counts the users seen."""
+        counts = {
+            kind: settle_events(connection, self.repeats) if kind == "events" else settle_things(connection, kind)
+            for kind in sorted(self.staged)
+        }
+        people = [f"SELECT user_id FROM staged_{kind}" for kind in self.staged if kind != "items"]
+        users = 0
+        if people:
+            users = int(connection.execute(f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})").fetchall()[0][0])
+        quarantine.close()
+        with self.store.commit("ingest", run=self.run) as commit:
+            commit.seq = seq
+            for kind, count in counts.items():
+                if count.new:
+                    commit.add_query(kind, connection, f"SELECT * FROM new_{kind}")
+            stored = sum(count.new for count in counts.values())
+            commit.summary.update(rows=self.rows, stored=stored, quarantined=quarantine.count)
+        return counts, users
+
+
+_STALE = """
+WITH newest AS (
+    SELECT user_id, max(seq) AS seq FROM (
+        SELECT user_id, seq FROM raw_events UNION ALL
+        SELECT user_id, seq FROM raw_users UNION ALL
+        SELECT user_id, seq FROM raw_ties UNION ALL
+        SELECT other_id, seq FROM raw_ties UNION ALL
+        SELECT e.user_id, i.seq FROM raw_events e JOIN raw_items i USING (item_id) WHERE i.seq > e.seq
+    ) WHERE user_id <> '' GROUP BY user_id
+)
+SELECT user_id FROM newest n LEFT JOIN facts f USING (user_id) WHERE f.seq IS NULL OR f.seq < n.seq
+"""
+"""Users about whom something was stored after their facts were computed, also by a run that died in between."""
+
+
+def refresh_facts(store: Store, run: str) -> int:
+    """Computes the facts of all users about whom something new is stored; returns how many."""
+    with store.read() as connection:
+        stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
+        known = connection.execute("SELECT count(*) FROM facts").fetchall()[0][0]
+    if not stale:
+        return 0
+    return aggregate(store, run=run, users=None if known == 0 else stale)

@@ -1,0 +1,208 @@
+"""Which files a load reads: files, folders and globs, and of what format each is.
+
+The format is known by the name (`orders.csv.gz`) or, where the name says nothing, by the first bytes. What cannot be a
+table of rows (a spreadsheet, a picture, a program) is refused here by what it is, so that nobody has to guess from a
+parser's message.
+"""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limner.errors import DataError, UsageError
+
+Format = Literal["parquet", "json", "delimited"]
+
+FORMATS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "delimited",
+    ".tsv": "delimited",
+    ".tab": "delimited",
+    ".psv": "delimited",
+    ".txt": "delimited",
+}
+"""The format of each file name ending, `.gz` taken off."""
+
+HEAD = 1 << 20
+"""Bytes looked at to know a file's format, encoding and dialect."""
+
+SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook. Save the sheet as CSV, or unpack the archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file. Save the sheet as CSV"),
+    (b"%PDF", "a PDF. Export the table as CSV"),
+    (b"SQLite format 3", "a SQLite database. Export the table as CSV or Parquet"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\x00", "a program"),
+    (b"(\xb5/\xfd", "compressed with zstd. Unpack it first"),
+    (b"BZh", "compressed with bzip2. Unpack it first"),
+    (b"\xfd7zXZ", "compressed with xz. Unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive. Unpack it first"),
+    (b"ORC", "an ORC file. Convert it to Parquet"),
+    (b"Obj\x01", "an Avro file. Convert it to Parquet"),
+)
+"""First bytes of files that hold no rows limner can read, and what to do about each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to read.
+
+    Attributes:
+        path: Where it is.
+        name: How it is named in tables and in the quarantine: relative to the folder given, else the file name.
+        format: What its rows are written in.
+        gzipped: Whether it must be unpacked.
+        head: Its first bytes, unpacked; at most `HEAD`.
+    """
+
+    path: Path
+    name: str
+    format: Format
+    gzipped: bool
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a load, and those found in folders that hold nothing."""
+
+    sources: tuple[Source, ...]
+    empty: tuple[str, ...]
+
+
+def find_sources(paths: Iterable[str | Path]) -> Found:
+    """The files that paths, folders and globs stand for, in order and without repeats.
+
+    Folders are searched whole; only files with a known ending are taken from them, and hidden ones are passed over.
+
+    Raises:
+        UsageError: A path is not there, or a folder or glob holds no data file.
+        DataError: A named file is empty, binary or cannot be read.
+    """
+    sources: dict[Path, Source] = {}
+    empty: list[str] = []
+    for path in paths:
+        candidates, named = _expand(path)
+        for file, name in candidates:
+            source = _look(file, name)
+            if source is not None:
+                sources.setdefault(file.resolve(), source)
+            elif named:
+                raise DataError(f"{file} is empty: there is nothing to load from it.")
+            else:
+                empty.append(name)
+    if not sources:
+        raise DataError(f"All {len(empty)} files are empty: there is nothing to load from them.")
+    return Found(tuple(sources.values()), tuple(empty))
+
+
+def _expand(given: str | Path) -> tuple[list[tuple[Path, str]], bool]:
+    """The files of one argument with their names, and whether it named one file itself."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        files = [f for f in sorted(path.rglob("*")) if _is_data(f, path)]
+        if not files:
+            raise UsageError(f"{path} holds no data file. Known endings: {_endings()}, each also with .gz.")
+        return [(f, f.relative_to(path).as_posix()) for f in files], False
+    if path.exists():
+        return [(path, path.name)], True
+    if glob.has_magic(str(path)):
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        files = [f for match in matches for f in ([match] if match.is_file() else [])]
+        if files:
+            return [(f, f.name) for f in files], False
+        raise UsageError(f"No file matches {path}. Check the pattern, and quote it so that the shell leaves it alone.")
+    raise UsageError(f"There is no file {path}. Check the path.")
+
+
+def _is_data(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    return not hidden and file.is_file() and _ending(file) in FORMATS
+
+
+def _ending(path: Path) -> str:
+    name = path.name.lower()
+    return Path(name[:-3] if name.endswith(".gz") else name).suffix
+
+
+def _endings() -> str:
+    return " ".join(sorted(FORMATS))
+
+
+def _look(path: Path, name: str) -> Source | None:
+    """What a file is by its first bytes; None if it is empty."""
+    if not path.is_file():
+        raise UsageError(f"{path} is not a regular file. Give a file, a folder or a pattern.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
+    gzipped = head.startswith(b"\x1f\x8b")
+    if gzipped:
+        head = _unpack(path)
+    if not head.strip():
+        return None
+    return Source(path, name, _format(path, head), gzipped, head)
+
+
+def _unpack(path: Path) -> bytes:
+    """The first bytes of a gzipped file, as many as can be had."""
+    taken = bytearray()
+    try:
+        with gzip.open(path, "rb") as file:
+            while len(taken) < HEAD and (piece := file.read1(1 << 16)):
+                taken += piece
+    except (EOFError, OSError, zlib.error) as error:
+        if not taken:
+            raise DataError(f"{path} is a damaged gzip file: {error}. Fetch or make it again.") from error
+    return bytes(taken[:HEAD])
+
+
+def _format(path: Path, head: bytes) -> Format:
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    for signature, what in SIGNATURES:
+        if head.startswith(signature):
+            raise DataError(f"{path} is {what}.")
+    known = FORMATS.get(_ending(path))
+    if known == "parquet":
+        raise DataError(f"{path} is named as Parquet but is not: its first bytes are {head[:4]!r}. Make it again.")
+    if _is_binary(head):
+        raise DataError(f"{path} is a binary file of an unknown kind. limner reads CSV, TSV, JSON, JSONL and Parquet.")
+    if known:
+        return known
+    return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else "delimited"
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether bytes are no text in any encoding: many control characters, and not by the rhythm of UTF-16."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or looks_utf16(head):
+        return False
+    sample = head[:65536]
+    control = sum(sample.count(byte) for byte in range(32) if byte not in (9, 10, 12, 13))
+    return control > max(4, len(sample) // 50)
+
+
+def looks_utf16(head: bytes) -> str:
+    """`utf-16-le` or `utf-16-be` if every other byte of the sample is mostly NUL, else empty."""
+    sample = head[:4096]
+    if len(sample) < 8:
+        return ""
+    even, odd = sample[0::2].count(0) / (len(sample) / 2), sample[1::2].count(0) / (len(sample) / 2)
+    if odd > 0.3 and even < 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.3 and odd < 0.05 else ""
