@@ -33,8 +33,9 @@ pytestmark = [
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Paths of the two distributions; the wheel is built from the sdist, as an installer would."""
+    """Paths of the copied tree and the two distributions; the wheel is built from the sdist, as an installer would."""
 
+    tree: Path
     sdist: Path
     wheel: Path
 
@@ -65,7 +66,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
     (sdist,) = (place / "dist").glob("*.tar.gz")
     (wheel,) = (place / "dist").glob("*.whl")
-    return Built(sdist, wheel)
+    return Built(place / "tree", sdist, wheel)
 
 
 def wheel_files(wheel: Path) -> set[str]:
@@ -74,10 +75,10 @@ def wheel_files(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
 
-def package_files() -> set[str]:
-    """What the working tree has under `src/`, as the wheel should name it, caches left out."""
-    files = (path for path in SOURCE.rglob("*") if path.is_file())
-    return {path.relative_to(SOURCE.parent).as_posix() for path in files if path.suffix not in {".pyc", ".pyo"}}
+def package_files(tree: Path) -> set[str]:
+    """What a source tree has of the package, as the wheel should name it."""
+    files = (path for path in (tree / "src" / "limner").rglob("*") if path.is_file())
+    return {path.relative_to(tree / "src").as_posix() for path in files}
 
 
 def test_wheel_has_one_top_level_name(built: Built) -> None:
@@ -88,7 +89,7 @@ def test_wheel_has_one_top_level_name(built: Built) -> None:
 def test_wheel_has_every_file_of_the_package(built: Built) -> None:
     """Templates, page assets, the sample and the type marker too: a missing data file is found only by users."""
     packed = {name for name in wheel_files(built.wheel) if name.startswith("limner/")}
-    assert packed == package_files()
+    assert packed == package_files(built.tree)
     assert "limner/py.typed" in packed
 
 
@@ -128,7 +129,7 @@ def test_sdist_has_all_it_needs_and_no_second_copy(built: Built) -> None:
     assert {"README.md", "LICENSE", "CHANGELOG.md", "Makefile", "pyproject.toml", "src", "tests", "docs"} <= tops
     assert not tops & set(LINKS)
     packed = {name.relative_to("src").as_posix() for name in names if name.parts[:2] == ("src", "limner")}
-    assert packed == package_files()
+    assert packed == package_files(built.tree)
 
 
 def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path: Path) -> None:
