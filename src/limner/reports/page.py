@@ -26,7 +26,15 @@ from limner.reports.payload import embed_json, page_data
 from limner.reports.plain_data import Given, plain_data
 from limner.reports.words import language, majority, say
 
-SCRIPTS = ("page_text.js", "page_parts.js", "page_panel.js", "page_card.js", "page_views.js", "page.js")
+SCRIPTS = (
+    "page_text.js",
+    "page_parts.js",
+    "page_panel.js",
+    "page_card.js",
+    "page_answer.js",
+    "page_views.js",
+    "page.js",
+)
 """The parts of the page's script, in the order in which they stand in it."""
 
 STYLES = ("page.css", "page_parts.css")

@@ -40,14 +40,14 @@ function percent(share) {
   return `${share > 0 && share < 0.0995 ? (share * 100).toFixed(1).replace(/\.0$/, "") : Math.round(share * 100)}%`;
 }
 
-const MONTHS = "January February March April May June July August September October November December".split(" ");
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 // A stored time (ISO, UTC) as a date; with the time of day where `timed` asks for it and it is known.
 function dated(iso, timed) {
   const found = /^(\d+)-(\d\d)(?:-(\d\d))?(?:T(\d\d:\d\d))?/.exec(iso || "");
   if (!found) return say("unknown");
   const [, year, month, day, time] = found;
-  const clock = timed && time && time !== "00:00" ? `${state.lang === "zh" ? " " : ", "}${time}` : "";
+  const clock = timed && time && time !== "00:00" ? `${state.lang === "zh" ? " " : ", "}${time} UTC` : "";
   if (state.lang === "zh") return `${year}年${Number(month)}月${day ? `${Number(day)}日` : ""}${clock}`;
   return `${day ? `${Number(day)} ` : ""}${MONTHS[month - 1]} ${year}${clock}`;
 }

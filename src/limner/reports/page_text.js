@@ -87,3 +87,15 @@ function matches(haystack, query) {
 function filled(pattern, values) {
   return pattern.replace(/\{(\d)\}/g, (_, index) => String(values[index]));
 }
+
+// Cuts a line of an answer at its marks: [1], [2-5], [1, 3-4]. `numbers` is empty for the text between them.
+function answerParts(line) {
+  return line.split(/(\[\d{1,4}(?:\s*[-–,，、]\s*\d{1,4})*\])/).filter(Boolean).map((text) => {
+    if (!/^\[\d/.test(text)) return { text, numbers: [] };
+    const numbers = text.slice(1, -1).split(/[,，、]/).flatMap((piece) => {
+      const [first, last = first] = piece.split(/[-–]/).map(Number);
+      return Array.from({ length: Math.max(0, Math.min(last - first + 1, 500)) }, (_, i) => first + i);
+    });
+    return { text, numbers };
+  });
+}

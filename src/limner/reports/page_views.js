@@ -43,53 +43,6 @@ function segmentCard(segment, most) {
     h("button", { type: "button", class: "plain", on: { click: show } }, `${say("show_people")} →`));
 }
 
-function questionSection() {
-  const given = DATA.answer;
-  if (!given) return null;
-  return h("section", { class: "block question" }, h("h2", {}, say("question")),
-    h("blockquote", { dir: "auto" }, given.question),
-    given.abstained ? h("p", { class: "remark bad" }, say("abstained")) : null,
-    given.answer && h("div", { class: "answer", dir: "auto" }, String(given.answer).split(/\n+/).map((line) => h("p", {}, line))),
-    !given.abstained && typeof given.n === "number" && h("p", { class: "remark good" }, `✓ ${counted("rests_on_one", "rests_on", given.n)}`),
-    (given.citations || []).length > 0 && h("div", { class: "chips" }, h("span", { class: "kicker" }, say("citations")),
-      given.citations.map(citation)));
-}
-
-// What a click on a citation does, by its type; null where the page does not hold what it names.
-const CITATIONS = {
-  user: (id) => PEOPLE.has(id) && (() => { location.hash = personLink(id); }),
-  event: (id) => EVENTS.has(id) && ((from) => openEvent(id, from)),
-  segment: (id) => SEGMENTS.has(id) && (() => { state.segment = id; location.hash = "#people"; }),
-};
-
-function citation({ type, id }) {
-  const find = Object.hasOwn(CITATIONS, type) ? CITATIONS[type] : () => null;
-  return chip(type === "segment" ? segmentName(id) : id, find(String(id)), type);
-}
-
-function copySection() {
-  const given = DATA.copy;
-  if (!given) return null;
-  return h("section", { class: "block" },
-    h("h2", {}, say("copy")), h("p", { class: "period" }, say("copy_for", word("channel", given.channel), given.segment)),
-    h("ol", { class: "variants" }, (given.variants || []).map((variant, index) => variantCard(variant, index + 1))));
-}
-
-function variantCard(variant, number) {
-  const uses = variant.uses || [];
-  return h("li", { class: "variant" },
-    h("p", { class: "kicker" }, say("variant", number)),
-    h("div", { class: "message", dir: "auto" },
-      variant.headline && h("h3", {}, variant.headline),
-      String(variant.body || "").split(/\n+/).map((line) => h("p", {}, line)),
-      variant.cta && h("p", { class: "cta" }, variant.cta)),
-    uses.length > 0 && h("div", { class: "chips" }, h("span", { class: "kicker" }, say("uses")), uses.map((use) => chip(String(use)))),
-    h("ul", { class: "checks" }, (variant.checks || []).map((check) => h("li", { class: check.ok ? "good" : "bad" },
-      h("span", { "aria-hidden": "true" }, check.ok ? "✓" : "✗"), h("b", {}, check.rule),
-      h("span", { class: "unseen" }, say(check.ok ? "check_passed" : "check_failed")),
-      check.detail && h("span", { class: "detail" }, check.detail)))));
-}
-
 function haystack(person) {
   person.searched ??= folded([person.id, ...person.traits.map((trait) => trait.label), ...person.narrative.map(([text]) => text),
     ...person.segments.map(([id]) => segmentName(id)), ...person.traits.flatMap((trait) => trait.evidence.map((span) => span[4]))].join("\n"));

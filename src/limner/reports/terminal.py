@@ -180,15 +180,19 @@ def answer_text(answer: Given) -> RenderableType:
     given = plain_data(answer)
     lang = language(given.get("language"))
     parts: list[RenderableType] = [Text(clean(given.get("question") or "", 500), style="bold"), Text()]
-    if given.get("abstained"):
-        parts.append(Text(say(lang, "abstained"), style="yellow"))
-    if given.get("answer"):
-        parts.append(Text(clean(given["answer"], 4000)))
-    if not given.get("abstained") and given.get("n") is not None:
+    abstained = bool(given.get("abstained"))
+    said = given.get("answer") or (say(lang, "abstained") if abstained else "")
+    parts += [
+        Text(clean(line, 4000), style="yellow" if abstained else "") for line in said.splitlines() if line.strip()
+    ]
+    if not abstained and given.get("n") is not None:
         parts.append(Text(counted(lang, "rests_on_one", "rests_on", given["n"]), style="dim"))
-    cited = [f"{c.get('type')}:{clean(str(c.get('id')), 60)}" for c in given.get("citations") or ()]
+    cited = [
+        f"  [{number}] {cite.get('type')} {clean(str(cite.get('id')), 60)}"
+        for number, cite in enumerate(given.get("citations") or (), start=1)
+    ]
     if cited:
-        parts.append(Text(f"{say(lang, 'citations')}: " + ", ".join(cited), style="dim"))
+        parts += [Text(), Text(say(lang, "citations"), style="dim"), *(Text(line, style="dim") for line in cited)]
     return Group(*parts)
 
 
