@@ -115,7 +115,10 @@ def _problems(
 
 
 def _numbers(text: str, source: str, language: Language) -> list[str]:
-    """Numbers that the cited findings did not count (what customers wrote is no count). `one` and `一` are left to grammar unless they count users."""
+    """Numbers that the cited findings did not count (what customers wrote is no count).
+
+    `one` and `一` are left to grammar unless they count users.
+    """
     allowed = {round(value, 6) for q in quantities(source) for value in (q.value, q.scaled)}
     wrong = []
     for found in quantities(text):
