@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from limner.errors import WorkspaceError
 from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
-from limner.histories.schema import TABLES, Table
+from limner.histories.schema import TABLES, TITLED_EVENTS, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,8 @@ class Store:
     def read(self, manifest: Manifest | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table over one whole version of the workspace.
 
-        The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written.
+        The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written, and `titled_events` is
+        `events` with the item table's title and category where the event itself has none.
         """
         version = manifest or self.manifest()
         connection = duckdb.connect(config={"temp_directory": str(self.path / "tmp")})
@@ -119,6 +120,7 @@ class Store:
             connection.execute("SET TimeZone = 'UTC'")
             for table in TABLES.values():
                 self._define(connection, table, version)
+            connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
             yield connection
         finally:
             connection.close()

@@ -1,6 +1,11 @@
 """Finding, loading and rendering prompt templates.
 
-A template has two blocks, `system` and `user`. Every value printed in it is first made harmless by `neutralise`: what
+A template has two blocks, `system` and `user`, and may have a third, `examples`, whose pairs of lines
+
+    <<< what a customer wrote
+    >>> what to answer
+
+stand between them as earlier turns of the conversation (`\\n` in a line is a line break). Every value printed in it is first made harmless by `neutralise`: what
 customers write cannot open or close a chat turn.
 """
 
@@ -55,6 +60,17 @@ def _environment() -> Environment:
     )
 
 
+_EXAMPLE = re.compile(r"^<<< (.+)\n>>> (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One worked example of a prompt: a customer's text and its right answer."""
+
+    text: str
+    answer: str
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One version of one prompt in one language."""
@@ -68,13 +84,21 @@ class Prompt:
         Raises:
             jinja2.UndefinedError: A value the template names was not given.
         """
-        messages = []
-        for role in ("system", "user"):
-            block = self.template.blocks.get(role)
-            if block is not None:
-                text = "".join(block(self.template.new_context(values))).strip()
-                messages.append(Message(role, text))  # type: ignore[arg-type]
-        return tuple(messages)
+        examples = []
+        for pair in self.examples():
+            examples += [Message("user", pair.text), Message("assistant", pair.answer)]
+        system, user = self._block("system", values), self._block("user", values)
+        return (Message("system", system), *examples, Message("user", user))
+
+    def examples(self) -> tuple[Example, ...]:
+        """The worked examples, in order."""
+        source = self._block("examples", {}) if "examples" in self.template.blocks else ""
+        return tuple(
+            Example(text.replace("\\n", "\n"), answer.replace("\\n", "\n")) for text, answer in _EXAMPLE.findall(source)
+        )
+
+    def _block(self, name: str, values: dict[str, Any]) -> str:
+        return "".join(self.template.blocks[name](self.template.new_context(values))).strip()
 
 
 @cache

@@ -1,0 +1,77 @@
+"""Cutting a text into parts small enough for one small question each.
+
+A part is a clause or a short sentence. Parts are exact slices: no character is changed, so that what is found in a part
+has a place in the stored text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from limner.histories.language import count_words, detect
+
+MOST_PARTS = 12
+"""Parts read of one text. Of a longer one the first two thirds and the last third are read: openings say what it is
+about, endings say the verdict."""
+
+LONGEST_PART = 240
+"""Characters. A longer part (a text without punctuation) is cut at white space, or hard where there is none."""
+
+_ENDS = re.compile(r"[。！？!?；;…\n]+[”’」』）)\"']*|\.+(?=[\s”\"')]|$)[”\"')]*")
+_PAUSES = re.compile(r"[，,](?=\D|$)|[:：](?=\s)|\s[-–—]+\s|——|～+|~+")
+
+FULL = {"zh": 6, "en": 5}
+"""Words after which a pause (a comma) ends a part; Chinese counts characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A slice of a text: `source[start:end] == text`, without white space at its ends."""
+
+    start: int
+    end: int
+    text: str
+
+
+def split_parts(text: str) -> list[Part]:
+    """The parts of a text, in order, at most `MOST_PARTS`.
+
+    Sentence ends always cut; commas cut once a part has enough words to be understood alone. A rest without letters
+    (an emoji, a row of dots) is no part.
+    """
+    full = FULL["zh" if detect(text) == "zh" else "en"]
+    parts: list[Part] = []
+    start = 0
+    for end, hard in _cuts(text):
+        piece = text[start:end]
+        if hard or count_words(piece) >= full:
+            parts.extend(_trimmed(text, start, end))
+            start = end
+    parts.extend(_trimmed(text, start, len(text)))
+    if len(parts) <= MOST_PARTS:
+        return parts
+    head = MOST_PARTS * 2 // 3
+    return parts[:head] + parts[head - MOST_PARTS :]
+
+
+def _cuts(text: str) -> list[tuple[int, bool]]:
+    """Offsets after which the text may be cut, and whether it must be."""
+    ends = [(m.end(), True) for m in _ENDS.finditer(text)]
+    pauses = [(m.end(), False) for m in _PAUSES.finditer(text)]
+    return sorted(ends + pauses)
+
+
+def _trimmed(text: str, start: int, end: int) -> list[Part]:
+    """The slice without white space at its ends, as one part or, if it is too long, several; none if it has no words."""
+    while end - start > LONGEST_PART:
+        space = text.rfind(" ", start + LONGEST_PART // 2, start + LONGEST_PART)
+        middle = space if space > 0 else start + LONGEST_PART
+        return _trimmed(text, start, middle) + _trimmed(text, middle, end)
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if not count_words(text[start:end]):
+        return []
+    return [Part(start, end, text[start:end])]

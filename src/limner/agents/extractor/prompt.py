@@ -1,0 +1,152 @@
+"""The extractor's questions: which are asked of a user, and how each is put."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from limner.agents.extractor.parts import Part, split_parts
+from limner.agents.extractor.plan import Plan
+from limner.agents.extractor.schema import HISTORY_SCHEMA, READING_SCHEMA, WORDINGS
+from limner.histories.language import detect
+from limner.histories.lines import History
+from limner.histories.texts import TextOfUser
+from limner.prompts import load
+from limner.serving.request import ChatRequest, Message
+
+LONGEST_TEXT = 1500
+"""Characters of a text that a one-word sentiment question shows: its first two thirds and its last third."""
+
+CUT = " … "
+
+
+@dataclass(frozen=True, slots=True)
+class AboutText:
+    """A question about a whole text: its sentiment or, in the joint plan, everything it says."""
+
+    text: TextOfUser
+
+
+@dataclass(frozen=True, slots=True)
+class AboutPart:
+    """A question about one clause of a text."""
+
+    text: TextOfUser
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class AboutHistory:
+    """A question about a user's lines; `fields` holds the stored texts of the events that the lines stand for."""
+
+    history: History
+    fields: Mapping[str, EventTexts]
+
+
+@dataclass(frozen=True, slots=True)
+class EventTexts:
+    """The stored texts of one event that evidence may quote: field name to text, and the event's kind and time."""
+
+    kind: str
+    ts: object
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a model, and what it is about."""
+
+    user_id: str
+    lang: str
+    request: ChatRequest
+    about: AboutText | AboutPart | AboutHistory
+
+
+def questions_of(plan: Plan, texts: Iterable[TextOfUser], history: History | None, events: Mapping[str, EventTexts]) -> Iterator[Question]:
+    """All questions about one user: of each text, and of the history as a whole.
+
+    Args:
+        plan: How much is asked at once.
+        texts: The user's distinct texts.
+        history: The user's lines; None or without lines for a user with nothing to read.
+        events: Stored texts of the events of the history's lines, by event id.
+    """
+    for text in texts:
+        if text.kind == "search":
+            continue
+        if plan.joint:
+            yield _reading(text)
+            continue
+        if text.field == "text":
+            yield _sentiment(text)
+        for part in split_parts(text.text):
+            yield _feeling(text, part)
+    if history is not None and history.lines:
+        yield _history(plan, history, events)
+
+
+def language_of(text: TextOfUser) -> str:
+    """The language a text is asked about in: its own, as its letters show, else as stored."""
+    return detect(text.text) or (text.lang if text.lang in WORDINGS else "en")
+
+
+def _sentiment(text: TextOfUser) -> Question:
+    lang = language_of(text)
+    wording = WORDINGS[lang]
+    prompt = load("sentiment", lang)
+    request = ChatRequest(
+        prompt.render(text=shortened(text.text)),
+        prompt.id,
+        choices=(wording.positive, wording.negative),
+        max_tokens=6,
+    )
+    return Question(text.user_id, lang, request, AboutText(text))
+
+
+def _feeling(text: TextOfUser, part: Part) -> Question:
+    lang = language_of(text)
+    prompt = load("feeling", lang)
+    request = ChatRequest(
+        prompt.render(part=part.text), prompt.id, pattern=WORDINGS[lang].feeling_pattern, max_tokens=16
+    )
+    return Question(text.user_id, lang, request, AboutPart(text, part))
+
+
+def _reading(text: TextOfUser) -> Question:
+    lang = language_of(text)
+    prompt = load("reading", lang)
+    request = ChatRequest(
+        prompt.render(text=text.text, about=text.title or text.category),
+        prompt.id,
+        schema=READING_SCHEMA,
+        max_tokens=600,
+    )
+    return Question(text.user_id, lang, request, AboutText(text))
+
+
+def _history(plan: Plan, history: History, events: Mapping[str, EventTexts]) -> Question:
+    lang = history.lang if history.lang in WORDINGS else "en"
+    lines = "\n".join(line.text for line in history.lines)
+    prompt = load("history" if plan.joint else "interests", lang)
+    request = ChatRequest(prompt.render(history=lines), prompt.id, max_tokens=500 if plan.joint else 130)
+    if plan.joint:
+        request = replace(request, schema=HISTORY_SCHEMA)
+    else:
+        request = replace(request, pattern=WORDINGS[lang].history_pattern)
+    return Question(history.user_id, lang, request, AboutHistory(history, events))
+
+
+def repair_of(question: Question, answer: str, problem: str) -> Question:
+    """The same question once more, with the unusable answer and what is wrong with it."""
+    prompt = load("repair", question.lang)
+    again = prompt.render(problem=problem)[-1]
+    messages = (*question.request.messages, Message("assistant", answer[:500]), again)
+    return replace(question, request=replace(question.request, messages=messages, prompt=prompt.id))
+
+
+def shortened(text: str) -> str:
+    """A text of at most `LONGEST_TEXT` characters, cut in the middle."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    head = LONGEST_TEXT * 2 // 3
+    return text[:head] + CUT + text[-(LONGEST_TEXT - head) :]

@@ -1,0 +1,272 @@
+"""Extraction over many users: ask, check, store; lose nothing that was answered.
+
+Answers are in the ledger as soon as they are given, so an extraction that was stopped or killed goes on where it was.
+Signals are committed a chunk of users at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from limner.agents.extractor.check import signals_of
+from limner.agents.extractor.plan import Plan
+from limner.agents.extractor.prompt import EventTexts, Question, questions_of, repair_of
+from limner.agents.extractor.schema import ExtractSummary, Progress
+from limner.errors import AnswerError, UsageError
+from limner.evidence.records import Signal
+from limner.evidence.spans import holds
+from limner.histories.lines import History, build_histories
+from limner.histories.store import Store, arrow, new_run_id
+from limner.histories.texts import TextOfUser, user_texts
+from limner.serving.client import Client
+from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure
+
+CHUNK = 16
+"""Users whose questions are in flight together and whose signals are committed together."""
+
+
+@dataclass
+class _Reading:
+    """One user being read."""
+
+    user_id: str
+    questions: list[Question]
+    open: int
+    texts: dict[tuple[str, str], str]
+    signals: list[Signal] = field(default_factory=list)
+    failure: str = ""
+
+    def key(self, model: str) -> str:
+        """The content address of everything asked about the user."""
+        keys = "\n".join(sorted(q.request.key(model) for q in self.questions))
+        return hashlib.sha256(keys.encode("ascii")).hexdigest()
+
+
+@dataclass
+class _Totals:
+    users: int
+    done: int = 0
+    accepted: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unread: int = 0
+
+
+def extract(
+    store: Store,
+    client: Client,
+    plan: Plan,
+    *,
+    users: Sequence[str] | None = None,
+    limit: int | None = None,
+    run: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ExtractSummary:
+    """Reads users' histories and stores the signals, accepted and rejected.
+
+    Args:
+        store: The workspace's tables.
+        client: The model, behind its ledger. An answered question is not asked again.
+        plan: How much is asked at once.
+        users: Whose histories; everyone's if None, ordered by id.
+        limit: Only the first so many of them.
+        run: The run's id, as the client writes it into the ledger.
+        progress: Told after every user, and now and then in between.
+
+    Returns:
+        What was done. Users whose answers stayed unusable after one repair question are in `failed`; everything else is
+        stored, and a second extraction asks about the failed ones only.
+
+    Raises:
+        UsageError: A named user is not in the workspace, or there are no users at all.
+        ModelError: The model as a whole is unusable. What was answered before is kept.
+    """
+    run = run or new_run_id("extract")
+    chosen = choose_users(store, users, limit)
+    totals = _Totals(len(chosen))
+    for start in range(0, len(chosen), CHUNK):
+        readings = _changed(store, client, list(_readings(store, plan, chosen[start : start + CHUNK], totals)), totals)
+        for _ in _answered(client, plan, readings):
+            _tell(progress, totals, readings)
+        _commit(store, client.model, run, readings, totals)
+        _tell(progress, totals, [])
+    usage = client.usage
+    return ExtractSummary(
+        run=run,
+        users=totals.users,
+        failed=totals.failed,
+        calls=usage.calls,
+        cached_calls=usage.cached_calls,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        seconds=usage.seconds,
+        accepted=totals.accepted,
+        rejected=sum(totals.reasons.values()),
+        reasons=dict(totals.reasons),
+        unread_texts=totals.unread,
+    )
+
+
+def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -> list[str]:
+    """The users to read, in order of id (or as named), without repeats.
+
+    Raises:
+        UsageError: A named user is unknown, or the workspace has none.
+    """
+    with store.read() as db:
+        known = [row[0] for row in db.execute("SELECT user_id FROM facts ORDER BY user_id").fetchall()]
+    if not known:
+        raise UsageError(f"There are no users in {store.path}. Load data first with `limner ingest FILE`.")
+    if users is None:
+        return known[:limit]
+    named = list(dict.fromkeys(users))
+    unknown = sorted(set(named) - set(known))
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        raise UsageError(f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones.")
+    return named[:limit]
+
+
+def _readings(store: Store, plan: Plan, users: list[str], totals: _Totals) -> Iterator[_Reading]:
+    texts: dict[str, list[TextOfUser]] = {user: [] for user in users}
+    for text in user_texts(store, users):
+        texts[text.user_id].append(text)
+    histories = {h.user_id: h for h in build_histories(store, users, budget=plan.history_tokens)}
+    events = _event_texts(store, list(histories.values()))
+    for user in users:
+        recent = texts[user][-plan.most_texts :]
+        totals.unread += len(texts[user]) - len(recent)
+        questions = list(questions_of(plan, recent, histories.get(user), events))
+        stored = {(id_, t.field): t.text for t in recent for id_ in t.event_ids}
+        stored.update({(id_, name): words for id_, e in events.items() for name, words in e.texts.items()})
+        yield _Reading(user, questions, len(questions), stored)
+
+
+def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
+    """The stored texts of the last event of every line."""
+    wanted = [line.event_ids[-1] for history in histories for line in history.lines]
+    query = (
+        "SELECT event_id, kind, ts, text_title, text, title FROM titled_events"
+        " WHERE event_id IN (SELECT unnest($1::VARCHAR[]))"
+    )
+    with store.read() as db:
+        rows = arrow(db, query, [wanted]).to_pylist()
+    return {
+        row["event_id"]: EventTexts(
+            row["kind"], row["ts"], {name: row[name] for name in ("text_title", "text", "title") if row[name]}
+        )
+        for row in rows
+    }
+
+
+def _answered(client: Client, plan: Plan, readings: list[_Reading]) -> Iterator[_Reading]:
+    """Asks everything about some users, with one repair question for each unusable answer; yields after every answer."""
+    asked = [(reading, question) for reading in readings for question in reading.questions]
+    repairs: list[tuple[_Reading, Question]] = []
+    for index, outcome in client.each([question.request for _, question in asked]):
+        reading, question = asked[index]
+        if isinstance(outcome, ChatFailure) and outcome.error.startswith(MALFORMED):
+            repairs.append((reading, repair_of(question, outcome.text, outcome.error)))
+        else:
+            _take(reading, question, outcome, plan, client.model)
+        yield reading
+    for index, outcome in client.each([question.request for _, question in repairs]):
+        reading, question = repairs[index]
+        _take(reading, question, outcome, plan, client.model)
+        yield reading
+
+
+def _take(reading: _Reading, question: Question, outcome: ChatAnswer | ChatFailure, plan: Plan, model: str) -> None:
+    reading.open -= 1
+    if isinstance(outcome, ChatFailure):
+        reading.failure = reading.failure or f"{question.request.prompt}: {outcome.error}"
+        return
+    for signal in signals_of(question, outcome, plan, model):
+        if signal.status == "accepted":
+            stored = reading.texts.get((signal.evidence.event_id, signal.evidence.field))
+            if not holds(stored, signal.evidence):
+                raise AnswerError(f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect.")
+        reading.signals.append(signal)
+
+
+def _changed(store: Store, client: Client, readings: list[_Reading], totals: _Totals) -> list[_Reading]:
+    """The users about whom something else is asked than what their stored signals come from.
+
+    For the others nothing is asked: their stored signals count, and their questions count as answered before.
+    """
+    query = (
+        "SELECT e.user_id, e.history_key, e.accepted, s.reason FROM extractions e LEFT JOIN signals s"
+        " ON s.user_id = e.user_id AND s.status = 'rejected' WHERE e.user_id IN (SELECT unnest($1::VARCHAR[]))"
+    )
+    with store.read() as db:
+        rows = db.execute(query, [[r.user_id for r in readings]]).fetchall()
+    stored: dict[str, tuple[str, int, list[str]]] = {}
+    for user, key, accepted, reason in rows:
+        stored.setdefault(user, (key, accepted, []))[2].extend([reason] if reason else [])
+    changed = []
+    for reading in readings:
+        key, accepted, reasons = stored.get(reading.user_id, ("", 0, []))
+        if key != reading.key(client.model):
+            changed.append(reading)
+            continue
+        client.usage.cached_calls += len(reading.questions)
+        totals.done += 1
+        totals.accepted += accepted
+        totals.reasons.update(reasons)
+    return changed
+
+
+def _commit(store: Store, model: str, run: str, readings: list[_Reading], totals: _Totals) -> None:
+    """Stores the signals of the users that were read whole."""
+    rows: list[dict[str, Any]] = []
+    heads: list[dict[str, Any]] = []
+    for reading in readings:
+        totals.done += 1
+        if reading.failure:
+            totals.failed[reading.user_id] = reading.failure
+            continue
+        unique = list({s.signal_id: s for s in reading.signals}.values())
+        rejected = [s.reason for s in unique if s.status == "rejected"]
+        totals.accepted += len(unique) - len(rejected)
+        totals.reasons.update(rejected)
+        rows += [_row(signal) for signal in unique]
+        heads.append(
+            {
+                "user_id": reading.user_id,
+                "history_key": reading.key(model),
+                "model": model,
+                "accepted": len(unique) - len(rejected),
+                "rejected": len(rejected),
+            }
+        )
+    if heads:
+        with store.commit("extract", run=run) as commit:
+            commit.add("signals", rows)
+            commit.add("extractions", heads)
+            commit.summary.update(users=len(heads), signals=len(rows))
+
+
+def _row(signal: Signal) -> dict[str, Any]:
+    row = asdict(signal)
+    return {**row, **row.pop("evidence")}
+
+
+def _tell(progress: Callable[[Progress], None] | None, totals: _Totals, readings: list[_Reading]) -> None:
+    if progress is None:
+        return
+    whole = [r for r in readings if not r.open]
+    accepted = sum(s.status == "accepted" for r in readings for s in r.signals)
+    rejected = sum(s.status == "rejected" for r in readings for s in r.signals)
+    progress(
+        Progress(
+            totals.users,
+            totals.done + len(whole),
+            len(totals.failed),
+            totals.accepted + accepted,
+            sum(totals.reasons.values()) + rejected,
+        )
+    )

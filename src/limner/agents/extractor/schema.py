@@ -1,0 +1,177 @@
+"""What the extractor's questions may be answered with, and what it hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from limner.evidence.records import Polarity, SignalKind
+
+
+@dataclass(frozen=True, slots=True)
+class Feeling:
+    """What a one-word feeling about a clause means as a signal."""
+
+    kind: SignalKind
+    polarity: Polarity
+
+
+FEELINGS: Mapping[str, Feeling] = {
+    "like": Feeling("preference", "positive"),
+    "dislike": Feeling("objection", "negative"),
+    "want": Feeling("intent", "positive"),
+    "need": Feeling("need", "positive"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words in which a small model answers in one language.
+
+    Attributes:
+        positive, negative: Answers to the sentiment question.
+        feelings: The word for each feeling.
+        nothing: The answer for a clause that says no feeling.
+        unnamed: What stands for an object that the clause does not name.
+        colon: Between feeling and object.
+        interest, intent: What a line of the history answer begins with.
+        overall: Label of a text's own sentiment when it is about nothing that has a name.
+    """
+
+    positive: str
+    negative: str
+    feelings: Mapping[str, str]
+    nothing: str
+    unnamed: str
+    colon: str
+    interest: str
+    intent: str
+    overall: str
+
+    @property
+    def feeling_pattern(self) -> str:
+        """Regular expression of the answer to the feeling question."""
+        words = "|".join(self.feelings.values())
+        return f"{self.nothing}|({words}){self.colon}[^\\n]{{1,40}}"
+
+    @property
+    def history_pattern(self) -> str:
+        """Regular expression of the answer to the history question."""
+        line = f"({self.interest}|{self.intent}) [^\\n:：0-9]{{2,24}}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,3}}"
+        return f"{line}(\\n{line}){{0,5}}"
+
+
+WORDINGS: Mapping[str, Wording] = {
+    "en": Wording(
+        "positive", "negative", {w: w for w in FEELINGS}, "none", "it", ": ", "interest", "intent", "overall"
+    ),
+    "zh": Wording(
+        "正面",
+        "负面",
+        {"like": "喜欢", "dislike": "讨厌", "want": "想要", "need": "需要"},
+        "无",
+        "它",
+        "：",
+        "兴趣",
+        "打算",
+        "总体评价",
+    ),
+}
+
+READING_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "sentiment": {"type": "string", "enum": ["positive", "negative", "mixed", "neutral"]},
+        "signals": {
+            "type": "array",
+            "maxItems": 6,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string", "enum": ["preference", "objection", "intent", "need", "interest"]},
+                    "about": {"type": "string", "maxLength": 60},
+                    "polarity": {"type": "string", "enum": ["positive", "negative", "mixed", "neutral"]},
+                    "quote": {"type": "string", "maxLength": 300},
+                },
+                "required": ["kind", "about", "polarity", "quote"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["sentiment", "signals"],
+    "additionalProperties": False,
+}
+"""The answer of a larger model to one text."""
+
+_TAGS: Mapping[str, Any] = {
+    "type": "array",
+    "maxItems": 6,
+    "items": {
+        "type": "object",
+        "properties": {
+            "tag": {"type": "string", "maxLength": 40},
+            "lines": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 6},
+        },
+        "required": ["tag", "lines"],
+        "additionalProperties": False,
+    },
+}
+
+HISTORY_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"interests": _TAGS, "intents": _TAGS},
+    "required": ["interests", "intents"],
+    "additionalProperties": False,
+}
+"""The answer of a larger model to one history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an extraction stands."""
+
+    users: int
+    done: int
+    failed: int
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractSummary:
+    """What one extraction did.
+
+    Attributes:
+        run: The run's id.
+        users: Users whose history was read, failed ones included.
+        failed: Why each failed user failed, by user id.
+        unread_texts: Older texts beyond the plan's limit, not read.
+    """
+
+    run: str
+    users: int
+    failed: Mapping[str, str]
+    calls: int
+    cached_calls: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    accepted: int
+    rejected: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    unread_texts: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as `limner extract --json` prints it."""
+        return {
+            "run": self.run,
+            "users": self.users,
+            "failed_users": len(self.failed),
+            "calls": self.calls,
+            "cached_calls": self.cached_calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 3),
+            "signals": {"accepted": self.accepted, "rejected": self.rejected},
+        }

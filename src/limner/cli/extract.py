@@ -1,0 +1,90 @@
+"""`limner extract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, JsonOption, ModelOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from limner.agents.extractor import ExtractSummary
+
+
+def extract(
+    users: Annotated[str, typer.Option("--users", help="Only these users, ids separated by commas.")] = "",
+    users_file: Annotated[
+        Path | None, typer.Option("--users-file", help="Only the users named in this file, one id a line.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N users.")] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    plan: Annotated[
+        str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")
+    ] = "auto",
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Requests in flight together.")
+    ] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Read histories with a model: intents, sentiment and interests, each with checked evidence."""
+    from limner.cli.output import print_json
+    from limner.cli.progress import user_progress
+    from limner.workspace import Workspace
+
+    with user_progress("Reading", show=True) as told:
+        summary = Workspace(workspace, model=model, concurrency=concurrency).extract(
+            users=_named(users, users_file), limit=limit, plan=plan, progress=told
+        )
+    if json:
+        print_json(summary.to_json())
+    else:
+        _print(summary)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _named(users: str, users_file: Path | None) -> list[str] | None:
+    """The user ids named on the command line, or None for everyone."""
+    from limner.errors import UsageError
+
+    if users and users_file:
+        raise UsageError("Give --users or --users-file, not both.")
+    if users_file is not None:
+        try:
+            lines = users_file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{users_file} is not a text file in UTF-8. Write one user id a line.") from error
+        except OSError as error:
+            raise UsageError(f"Cannot read {users_file}: {error.strerror}. Check the path.") from error
+        named = [line.strip() for line in lines if line.strip()]
+        if not named:
+            raise UsageError(f"{users_file} names no user. Write one user id a line.")
+        return named
+    return [user.strip() for user in users.split(",") if user.strip()] or None
+
+
+def _print(summary: ExtractSummary) -> None:
+    from limner.cli.output import console, remarks
+
+    out = console()
+    out.print(
+        f"{summary.users - len(summary.failed):,} users read: [green]{summary.accepted:,} signals accepted[/green], "
+        f"{summary.rejected:,} rejected",
+        markup=True,
+    )
+    for reason, count in sorted(summary.reasons.items(), key=lambda pair: -pair[1]):
+        out.print(f"  rejected {count:,}: {reason.replace('_', ' ')}", markup=False)
+    out.print(
+        f"{summary.calls:,} model calls ({summary.cached_calls:,} answered before), {summary.input_tokens:,} tokens "
+        f"read, {summary.output_tokens:,} written, {summary.seconds:,.0f} s",
+        markup=False,
+    )
+    if summary.unread_texts:
+        out.print(f"{summary.unread_texts:,} older texts beyond the plan's limit were not read.", markup=False)
+    for user, reason in list(summary.failed.items())[:20]:
+        remarks().print(f"failed: {user}: {reason}", style="red", markup=False)
+    if len(summary.failed) > 20:
+        remarks().print(f"... and {len(summary.failed) - 20} more users failed.", style="red", markup=False)
