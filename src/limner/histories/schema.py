@@ -287,3 +287,12 @@ TABLES: dict[str, Table] = {
     )
 }
 """Every table, in an order in which each `current` query only names tables before it (`traits` reads `personas`)."""
+
+TITLED_EVENTS = """
+SELECT e.* REPLACE (
+    coalesce(nullif(e.title, ''), i.title) AS title,
+    coalesce(nullif(e.category, ''), i.category) AS category
+)
+FROM events e LEFT JOIN items i ON i.item_id = e.item_id
+"""
+"""Events as evidence and exports see them: an event without a title of its own has its item's."""
