@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import typer
 
+import small_workspace
 from limner.cli import app
 from limner.histories.store import Store
 
@@ -34,6 +35,7 @@ u2,2025-01-05 11:00:00,review,i1,电热水壶,厨房,1,,烧水很慢，盖子还
 u2,2025-03-05 11:00:00,review,i3,茶叶,食品,5,,茶叶很香，包装也好看，会再买。
 u3,2025-01-07 12:00:00,review,i2,Mug,Kitchen,2,,The handle broke after one week and support never answered.
 """
+COUNT = "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM traits) AS traits"
 PRODUCT = "name: Quiet Kettle\nprice: 39 EUR\nfacts:\n  - boils one litre in three minutes\n  - lid closes silently\n"
 
 
@@ -76,12 +78,12 @@ COMMANDS = (
             "{events} --map {file}.toml",
         ),
     ),
-    Command("extract", "", ("--users-file {file}",), ("--users nobody", "--users u1,nobody"), asks=True),
-    Command("persona show", "u1", (), ("nobody",)),
+    Command("extract", "", ("--users-file {file}",), ("--users nobody", "--users u-1,nobody"), asks=True),
+    Command("persona show", "u-1", (), ("nobody",)),
     Command("persona export", "--out {out}.jsonl", (), ()),
     Command("segment discover", "", asks=True),
     Command("segment list"),
-    Command("segment show", "nothing", (), ("nothing",)),
+    Command("segment show", "s1", (), ("nothing",)),
     Command("ask", "WHO", asks=True),
     Command(
         "copy",
@@ -182,14 +184,8 @@ def limner(*arguments: str, cwd: Path) -> Called:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a few events."""
-    if "ingest" not in leaf_commands():
-        pytest.skip("limner ingest is not there yet")
-    place = tmp_path_factory.mktemp("filled")
-    (place / "events.csv").write_text(EVENTS, encoding="utf-8")
-    called = limner("ingest", "events.csv", "--workspace", "workspace", cwd=place)
-    assert called.code == 0, called.err
-    return place / "workspace"
+    """A workspace with events, traits, personas and segments."""
+    return small_workspace.build(tmp_path_factory.mktemp("filled") / "workspace").path
 
 
 @pytest.fixture
@@ -214,14 +210,14 @@ NAMES = ("missing", "empty", "binary", "plain", "damaged", "out")
 def arguments_of(fault: Fault, place: Path) -> list[str]:
     """The words of the call, paths filled in."""
     paths = {name: str(place / name) for name in NAMES}
-    paths |= {"events": str(place / "events.csv"), "product": str(place / "product.yaml"), "segment": "everyone"}
+    paths |= {"events": str(place / "events.csv"), "product": str(place / "product.yaml"), "segment": "s1"}
     question = "Who is unhappy with the kettle?"
     words = [question if word == "WHO" else word.format(**paths) for word in fault.arguments.split()]
     return [*fault.command.words, *words]
 
 
 @pytest.mark.parametrize("fault", list(faults()), ids=str)
-def test_says_what_is_wrong_and_keeps_the_workspace(fault: Fault, place: Path) -> None:
+def test_says_what_is_wrong_and_keeps_the_workspace(fault: Fault, filled: Path, place: Path) -> None:
     if fault.command.name not in leaf_commands():
         pytest.skip(f"limner {fault.command.name} is not there yet")
     before = (place / ".limner" / "manifest.json").read_bytes()
@@ -233,7 +229,7 @@ def test_says_what_is_wrong_and_keeps_the_workspace(fault: Fault, place: Path) -
     assert "defect in limner" not in called.err, called.err
     assert "Error" in called.err, called.err
     assert (place / ".limner" / "manifest.json").read_bytes() == before
-    assert Store.open(place / ".limner").rows("SELECT count(*) AS n FROM events") == [{"n": 5}]
+    assert Store.open(place / ".limner").rows(COUNT) == Store.open(filled).rows(COUNT)
 
 
 def test_every_command_has_a_line() -> None:
