@@ -1,6 +1,7 @@
-"""Cleaning, in SQL: text, numbers, times and words of a source as DuckDB macros and expressions.
+"""Cleaning, in SQL: text, numbers, times and words of a source.
 
-Every macro gives null for what it cannot read, so that the caller can tell a missing value (nothing there) from an
+Cleaning is a chain of steps, each one SQL expression over the one before (`{x}`), so that no step is written or computed
+twice. Every chain gives null for what it cannot read, so that the caller can tell a missing value (nothing there) from an
 unreadable one (something there, nothing read).
 """
 
@@ -8,84 +9,110 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import duckdb
-
 from limner.histories.store import quote_path as literal
 from limner.histories.words import CURRENCY_SIGNS
 
-_FULL = "０１２３４５６７８９．，：／－＋％（）　"
-_HALF = "0123456789.,:/-+%() "
+Steps = tuple[str, ...]
+"""SQL expressions to be applied one after another; `{x}` is the value so far."""
+
+_FULL = "０１２３４５６７８９．，：／－＋％（）"
+_HALF = "0123456789.,:/-+%()"
 
 _BLANKS = " \t\n\v\f\r\u00a0\u2000\u2001\u2002\u2003\u2007\u2009\u200b\u202f\u3000\ufeff"
 _CONTROLS = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]"
 
-NOTHING = ("", "null", "none", "nan", "n/a", "na", "nil", "nat", "<na>", "-", "--", "\\n", "undefined", "(null)", "无", "空")
+_NOTHING = ("null none nan n/a na nil nat <na> - -- \\n undefined (null) 无 空").split()
 """Words for no value, in ids, times and numbers; in a text they are words."""
+
+TEXT: Steps = (
+    f"CASE WHEN regexp_matches({{x}}, '{_CONTROLS}|\\r') THEN regexp_replace(replace(replace("
+    f"{{x}}, chr(13) || chr(10), chr(10)), chr(13), chr(10)), '{_CONTROLS}', '', 'g') ELSE {{x}} END",
+    f"nullif(trim({{x}}, {literal(_BLANKS)}), '')",
+)
+"""A text: without control characters, with plain line ends, trimmed; null if nothing is left."""
+
+GIVEN: Steps = (*TEXT, f"CASE WHEN lower({{x}}) NOT IN ({', '.join(literal(w) for w in _NOTHING)}) THEN {{x}} END")
+"""A value that is not a text of somebody's: as `TEXT`, and words for nothing are nothing."""
+
+LIST: Steps = (
+    "CASE WHEN starts_with({x}, '[') AND json_valid({x})"
+    " THEN nullif(array_to_string(json_extract_string({x}, '$[*]'), '|'), '') ELSE {x} END",
+)
+"""After `GIVEN`: a JSON list of words as words with bars between them."""
 
 _CURRENCY = "(?:HK\\$|NT\\$|US\\$|RMB|CNY|USD|EUR|GBP|HKD|JPY|TWD|AUD|CAD|INR|KRW|[$€£¥￥₩₹＄])"
 _UNITS = (
-    f"(?:{_CURRENCY}|元|块|圆|人民币|円|星|颗星|分|stars?|points?|件|个|盒|瓶|包|双|套|台|本|张|次|份|只|支|条|pcs?|pieces?|units?)"
+    f"(?:{_CURRENCY}|元|块|圆|人民币|円|颗?星|分|stars?|points?|件|个|盒|瓶|包|双|套|台|本|张|次|份|只|支|条"
+    "|pcs?|pieces?|units?)"
+)
+_PLAIN = "-?\\d+(\\.\\d+)?"
+
+_HALF_WIDTH = (
+    f"CASE WHEN regexp_matches({{x}}, '[^ -~]') THEN trim(translate(translate({{x}}, {literal(_FULL)}, {literal(_HALF)}),"
+    f" {literal(_BLANKS)}, {literal(' ' * len(_BLANKS))})) ELSE {{x}} END"
 )
 
-_MACROS = f"""
-CREATE OR REPLACE TEMP MACRO ln_blank(x) AS
-    CASE WHEN regexp_matches(x, '{_CONTROLS}|\\r') THEN
-        regexp_replace(replace(replace(x, chr(13) || chr(10), chr(10)), chr(13), chr(10)), '{_CONTROLS}', '', 'g')
-    ELSE x END;
-CREATE OR REPLACE TEMP MACRO ln_text(x) AS nullif(trim(ln_blank(x), {literal(_BLANKS)}), '');
-CREATE OR REPLACE TEMP MACRO ln_nothing(x) AS lower(x) IN ({", ".join(literal(word) for word in NOTHING)});
-CREATE OR REPLACE TEMP MACRO ln_given(x) AS CASE WHEN ln_nothing(ln_text(x)) THEN NULL ELSE ln_text(x) END;
-CREATE OR REPLACE TEMP MACRO ln_id(x) AS ln_given(x);
-CREATE OR REPLACE TEMP MACRO ln_list(x) AS CASE WHEN starts_with(x, '[') AND json_valid(x)
-    THEN nullif(array_to_string(json_extract_string(x, '$[*]'), '|'), '') ELSE ln_given(x) END;
-CREATE OR REPLACE TEMP MACRO ln_half(x) AS
-    trim(translate(translate(x, {literal(_FULL)}, {literal(_HALF)}), {literal(_BLANKS)}, {literal(" " * len(_BLANKS))}));
+NUMBER: Steps = (
+    _HALF_WIDTH,
+    f"CASE WHEN regexp_full_match({{x}}, '{_PLAIN}') THEN {{x}} ELSE regexp_replace(regexp_replace("
+    f"{{x}}, '(?i)^([-+(]?)\\s*{_CURRENCY}\\s*', '\\1'), '(?i)\\s*{_UNITS}(\\)?)$', '\\1') END",
+    f"""CASE WHEN regexp_full_match({{x}}, '{_PLAIN}') THEN TRY_CAST({{x}} AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d+)?') THEN TRY_CAST({{x}} AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?') THEN TRY_CAST(replace({{x}}, ',', '') AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?\\d{{1,3}}(\\.\\d{{3}})+,\\d+')
+        THEN TRY_CAST(replace(replace({{x}}, '.', ''), ',', '.') AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?\\d+,\\d{{1,2}}') THEN TRY_CAST(replace({{x}}, ',', '.') AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '\\([\\d,.]+\\)') THEN -TRY_CAST(replace(trim({{x}}, '()'), ',', '') AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?[\\d.]+\\s*万') THEN TRY_CAST(trim(replace({{x}}, '万', '')) AS DOUBLE) * 1e4
+    WHEN regexp_full_match({{x}}, '[-+]?[\\d.]+\\s*[kK]') THEN TRY_CAST(trim({{x}}, 'kK ') AS DOUBLE) * 1e3
+    END""",
+    "CASE WHEN isfinite({x}) THEN {x} END",
+)
+"""After `GIVEN`: a number, with or without currency, thousands separators and units; 1,299 is one thousand."""
 
-CREATE OR REPLACE TEMP MACRO ln_bare(x) AS regexp_replace(regexp_replace(
-    ln_half(x), '(?i)^([-+(]?)\\s*{_CURRENCY}\\s*', '\\1'), '(?i)\\s*{_UNITS}(\\)?)$', '\\1');
-CREATE OR REPLACE TEMP MACRO ln_figure(t) AS CASE
-    WHEN regexp_full_match(t, '[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d+)?') THEN TRY_CAST(t AS DOUBLE)
-    WHEN regexp_full_match(t, '[-+]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?') THEN TRY_CAST(replace(t, ',', '') AS DOUBLE)
-    WHEN regexp_full_match(t, '[-+]?\\d{{1,3}}(\\.\\d{{3}})+,\\d+')
-        THEN TRY_CAST(replace(replace(t, '.', ''), ',', '.') AS DOUBLE)
-    WHEN regexp_full_match(t, '[-+]?\\d+,\\d{{1,2}}') THEN TRY_CAST(replace(t, ',', '.') AS DOUBLE)
-    WHEN regexp_full_match(t, '\\([\\d,.]+\\)') THEN -TRY_CAST(replace(trim(t, '()'), ',', '') AS DOUBLE)
-    WHEN regexp_full_match(t, '[-+]?[\\d.]+\\s*万') THEN TRY_CAST(trim(replace(t, '万', '')) AS DOUBLE) * 1e4
-    WHEN regexp_full_match(t, '[-+]?[\\d.]+\\s*[kK]') THEN TRY_CAST(trim(t, 'kK ') AS DOUBLE) * 1e3
-    END;
-CREATE OR REPLACE TEMP MACRO ln_finite(v) AS CASE WHEN isfinite(v) THEN v END;
-CREATE OR REPLACE TEMP MACRO ln_number(x) AS ln_finite(CASE
-    WHEN regexp_full_match(x, '-?\\d+(\\.\\d+)?') THEN TRY_CAST(x AS DOUBLE) ELSE ln_figure(ln_bare(x)) END);
-CREATE OR REPLACE TEMP MACRO ln_rating(x) AS coalesce(ln_number(x), CASE
-    WHEN regexp_full_match(x, '[★⭐☆✩✰️ ]+') THEN length(regexp_replace(x, '[^★⭐]', '', 'g'))
-    WHEN regexp_full_match(x, '[零一二两三四五六七八九十](颗)?星(好评)?')
-        THEN strpos('零一二三四五六七八九十', replace(left(x, 1), '两', '二')) - 1
-    ELSE ln_number(regexp_extract(ln_half(x), '(?i)^([\\d.]+)\\s*(?:/|out of|of)\\s*\\d+', 1)) END);
+RATING: Steps = (
+    _HALF_WIDTH,
+    """CASE WHEN regexp_full_match({x}, '[\\d.]+') THEN {x}
+    WHEN regexp_full_match({x}, '[★⭐☆✩✰️ ]+') THEN length(regexp_replace({x}, '[^★⭐]', '', 'g'))::VARCHAR
+    WHEN regexp_full_match({x}, '[零一二两三四五六七八九十]颗?星(好评)?')
+        THEN (strpos('零一二三四五六七八九十', replace(left({x}, 1), '两', '二')) - 1)::VARCHAR
+    WHEN regexp_matches({x}, '(?i)^[\\d.]+\\s*(/|out of|of)\\s*\\d+')
+        THEN regexp_extract({x}, '^([\\d.]+)', 1) ELSE {x} END""",
+    *NUMBER[1:],
+)
+"""After `GIVEN`: a rating, also as stars, as 五星 and as 4/5 (of which the first number counts)."""
 
-CREATE OR REPLACE TEMP MACRO ln_ymd(x) AS CASE
-    WHEN regexp_matches(x, '[年月日号时点分秒午]') THEN regexp_replace(trim(regexp_replace(regexp_replace(regexp_replace(
-        regexp_replace(regexp_replace(regexp_replace(
-            x, '[年月]', '-', 'g'), '[日号]', ' ', 'g'), '[时点分]', ':', 'g'), '秒|星期.|周.', '', 'g'),
-        '(上午|凌晨|早上)\\s*([\\d:]+)', '\\2 AM'), '(下午|晚上|中午)\\s*([\\d:]+)', '\\2 PM')), ':( |$)', '\\1')
-    ELSE x END;
-CREATE OR REPLACE TEMP MACRO ln_hour(t) AS CASE
-    WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-?$') THEN rtrim(t, '-') || '-1'
-    WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}\\s+\\d{{1,2}}$') THEN t || ':00'
-    WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}\\s+\\d{{1,2}} [AP]M$')
-        THEN regexp_replace(t, ' ([AP]M)$', ':00 \\1') ELSE t END;
-CREATE OR REPLACE TEMP MACRO ln_moment(x) AS ln_hour(regexp_replace(regexp_replace(regexp_replace(
-    trim(ln_ymd(ln_half(x))), '^(\\d{{4}})[./](\\d{{1,2}})[./](\\d{{1,2}})', '\\1-\\2-\\3'), '\\s+', ' ', 'g'),
-    ',(\\d{{3,6}})$', '.\\1'));
-"""
+MOMENT: Steps = (
+    _HALF_WIDTH,
+    """CASE WHEN regexp_matches({x}, '[年月日号时点分秒午]') THEN trim(regexp_replace(regexp_replace(
+        regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+            {x}, '[年月]', '-', 'g'), '[日号]', ' ', 'g'), '[时点分]', ':', 'g'), '秒|星期.|周.', '', 'g'),
+        '(上午|凌晨|早上)\\s*([\\d:]+)', '\\2 AM'), '(下午|晚上|中午)\\s*([\\d:]+)', '\\2 PM')) ELSE {x} END""",
+    """CASE WHEN regexp_full_match({x}, '\\d{4}-\\d{2}-\\d{2}([ T]\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?)?') THEN {x}
+    ELSE regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+        {x}, '^(\\d{4})[./](\\d{1,2})[./](\\d{1,2})', '\\1-\\2-\\3'), '\\s+', ' ', 'g'), ',(\\d{3,6})$', '.\\1'),
+        ':( |$)', '\\1') END""",
+    """CASE WHEN regexp_full_match({x}, '\\d{4}-\\d{1,2}-?') THEN rtrim({x}, '-') || '-1'
+    WHEN regexp_full_match({x}, '\\d{4}-\\d{1,2}-\\d{1,2} \\d{1,2}( [AP]M)?')
+        THEN regexp_replace({x}, ' (\\d{1,2})( [AP]M)?$', ' \\1:00\\2') ELSE {x} END""",
+)
+"""After `GIVEN`: a time as `time_sql` reads it, with the year first written 2024-1-5 3:04."""
+
+
+def apply(steps: Steps, relation: str) -> str:
+    """A query that applies steps to the column `x` of a relation; the result is called `x` too."""
+    for step in steps:
+        relation = f"(SELECT {step_sql(step, 'x')} AS x FROM {relation})"
+    return relation
+
+
+def step_sql(step: str, column: str) -> str:
+    """One step over a column."""
+    return step.replace("{x}", column)
 
 
 BELIEVED = "year({m}) BETWEEN 1900 AND 2199"
 """Years that are believed; a time outside them is unreadable."""
-
-
-def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the cleaning macros known to a connection."""
-    connection.execute(_MACROS)
 
 
 DIGITS = r"^[-+]?\d+([.]\d+)?$"
@@ -115,10 +142,10 @@ def _formats(listed: tuple[str, ...]) -> str:
 
 
 def time_sql(moment: str, zone: str, order: str) -> str:
-    """SQL that reads a time, as UTC, from text that `ln_moment` has prepared.
+    """SQL that reads a time, as UTC, from text that the steps `MOMENT` have prepared.
 
     Args:
-        moment: A column with `ln_moment(text)`.
+        moment: The column with that text.
         zone: The time zone of times that name none.
         order: `DMY` or `MDY` for dates such as 03/04/2024; `mixed` reads only those that leave no doubt. With dots
             (3.4.2024) the day is first wherever such dates are written.
@@ -162,7 +189,7 @@ def time_sql(moment: str, zone: str, order: str) -> str:
         WHEN {doubtful} THEN NULL
         WHEN {day_first} THEN {here(by_year("%d-%m"))}
         ELSE {here(by_year("%m-%d"))} END
-    WHEN regexp_matches({moment}, '[+-]\\d{{4}}( \\d{{4}})?$')
+    WHEN regexp_matches({moment}, ' [+-]\\d{{4}}( \\d{{4}})?$')
         THEN timezone('UTC', try_strptime({moment}, {_formats(_NAMED_ZONED)}))
     WHEN regexp_matches({moment}, '\\d') THEN {here(f"try_strptime({bare}, {_formats(_NAMED)})")}
     END"""

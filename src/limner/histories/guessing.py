@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import cast
 
 import duckdb
 
 from limner.errors import UsageError
-from limner.histories.cleaning import BELIEVED, DAY_OR_MONTH_FIRST, time_sql
+from limner.histories.cleaning import BELIEVED, DAY_OR_MONTH_FIRST, GIVEN, MOMENT, NUMBER, RATING, Steps, apply, step_sql, time_sql
 from limner.histories.mapping import FIELDS, KINDS, Kind, Mapping
 from limner.histories.reading import Column, Raw
+from limner.histories.staging import distinct_given
 from limner.histories.words import (
     FIELD_NAMES,
     FILE_KINDS,
@@ -78,31 +80,36 @@ class _Sample:
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {listed} FROM {self.raw.table} LIMIT {SAMPLE}"
         )
+        for step in GIVEN:
+            again = ", ".join(f"{step_sql(step, f's{i}')} AS s{i}" for i in range(len(self.raw.columns))) or "s0"
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {again} FROM sample")
 
-    def share(self, column: Column, test: str) -> float:
+    def measure(self, column: Column, aggregate: str, *steps: Steps) -> float:
+        """An SQL aggregate over a column's given values `x`, taken further by steps; 0 if it has none.
+
+        Each step makes a table of its own: in one nested query DuckDB copies the inner expressions into the outer ones.
+        """
+        position = self.raw.columns.index(column)
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE judged AS SELECT s{position} AS x FROM sample WHERE s{position} IS NOT NULL"
+        )
+        for step in chain(*steps):
+            self.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE judged AS SELECT {step_sql(step, 'x')} AS x FROM judged"
+            )
+        rows = self.connection.execute(f"SELECT {aggregate} FROM judged").fetchall()
+        return float(rows[0][0] or 0.0)
+
+    def share(self, column: Column, test: str, *steps: Steps) -> float:
         """The share of a column's given values for which SQL over `x` is true; 0 if it has none."""
-        position = self.raw.columns.index(column)
-        rows = self.connection.execute(
-            f"SELECT avg(CASE WHEN {test} THEN 1.0 ELSE 0.0 END) FROM"
-            f" (SELECT ln_text(s{position}) AS x FROM sample WHERE ln_given(s{position}) IS NOT NULL)"
-        ).fetchall()
-        return float(rows[0][0] or 0.0)
-
-    def measure(self, column: Column, aggregate: str) -> float:
-        """An SQL aggregate over a column's given values `x`."""
-        position = self.raw.columns.index(column)
-        rows = self.connection.execute(
-            f"SELECT {aggregate} FROM (SELECT ln_given(s{position}) AS x FROM sample)"
-        ).fetchall()
-        return float(rows[0][0] or 0.0)
+        return self.measure(column, f"avg(CASE WHEN {test} THEN 1.0 ELSE 0.0 END)", *steps)
 
     def times(self, column: Column) -> float:
         """The share of a column's values that are times."""
-        reading = time_sql("m", "UTC", "DMY")
-        other = time_sql("m", "UTC", "MDY")
-        both = f"coalesce({reading}, {other})"
-        test = f"EXISTS (SELECT 1 FROM (SELECT ln_moment(x) AS m) WHERE {BELIEVED.format(m=f'({both})')})"
-        return self.share(column, test)
+        if self.share(column, "regexp_matches(x, '\\d')") < TIMES:
+            return 0.0
+        readings = (time_sql("x", "UTC", order) for order in ("DMY", "MDY"))
+        return max(self.share(column, BELIEVED.format(m="x"), MOMENT, (reading,)) for reading in readings)
 
 
 def guess(connection: duckdb.DuckDBPyConnection, raw: Raw, source: str, kind: str | None = None) -> Guess:
@@ -194,7 +201,7 @@ def _confirmed(sample: _Sample, column: Column, field: str) -> bool:
 
 
 def _numbers(sample: _Sample, column: Column) -> bool:
-    return sample.share(column, "ln_number(x) IS NOT NULL") >= NUMBERS
+    return sample.share(column, "x IS NOT NULL", NUMBER) >= NUMBERS
 
 
 def _some_language(sample: _Sample, column: Column) -> bool:
@@ -204,7 +211,7 @@ def _some_language(sample: _Sample, column: Column) -> bool:
 
 _TESTS: dict[str, Callable[[_Sample, Column], bool]] = {
     "ts": lambda s, c: s.times(c) >= TIMES,
-    "rating": lambda s, c: s.share(c, "ln_rating(x) IS NOT NULL") >= NUMBERS,
+    "rating": lambda s, c: s.share(c, "x IS NOT NULL", RATING) >= NUMBERS,
     "price": _numbers,
     "quantity": _numbers,
     "amount": _numbers,
@@ -212,8 +219,8 @@ _TESTS: dict[str, Callable[[_Sample, Column], bool]] = {
     "kind": lambda s, c: s.measure(c, "count(DISTINCT x)") <= FEW and s.measure(c, "avg(length(x))") <= 30,
     "role": lambda s, c: s.measure(c, "count(DISTINCT x)") <= FEW,
     "lang": _some_language,
-    "text": lambda s, c: s.share(c, "ln_number(x) IS NULL") >= 0.5,
-    "text_title": lambda s, c: s.share(c, "ln_number(x) IS NULL") >= 0.5,
+    "text": lambda s, c: s.share(c, "x IS NULL", NUMBER) >= 0.5,
+    "text_title": lambda s, c: s.share(c, "x IS NULL", NUMBER) >= 0.5,
 }
 """For fields whose values can be judged, the judgement."""
 
@@ -260,7 +267,7 @@ def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
     if "kind" in columns:
         column = next(c for c in sample.raw.columns if c.name == columns["kind"][0])
         rows = sample.connection.execute(
-            f"SELECT DISTINCT lower(ln_given({column.text})) FROM {sample.raw.table} LIMIT {FEW + 1}"
+            f"SELECT DISTINCT lower(x) FROM {distinct_given(sample.raw, column)} LIMIT {FEW + 1}"
         ).fetchall()
         known = table(KIND_WORDS)
         words = sorted(str(row[0]) for row in rows if row[0] is not None)
@@ -324,7 +331,8 @@ def date_order(connection: duckdb.DuckDBPyConnection, raw: Raw, columns: list[Co
     first, second = (f"TRY_CAST(regexp_extract(x, '{DAY_OR_MONTH_FIRST}', {g}) AS INTEGER)" for g in (1, 2))
     days, months, any_ = connection.execute(
         f"SELECT coalesce(bool_or({first} > 12), false), coalesce(bool_or({second} > 12), false), count({first})"
-        f" FROM (SELECT ln_half({text}) AS x FROM {raw.table}) WHERE NOT contains(x, '.') AND regexp_matches(x, '^\\d{{1,2}}[-/]')"
+        f" FROM {apply(GIVEN + MOMENT[:1], f'(SELECT {text} AS x FROM {raw.table})')}"
+        " WHERE regexp_matches(x, '^\\d{1,2}[-/]')"
     ).fetchall()[0]
     if days and months:
         return DateOrder("mixed", certain=True)

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from limner.errors import UsageError, WorkspaceError
-from limner.histories.cleaning import define_macros
+from limner.histories.cleaning import GIVEN, apply
 from limner.histories.facts import aggregate
 from limner.histories.guessing import date_order, guess
 from limner.histories.mapping import KINDS, Mapping
@@ -228,7 +228,6 @@ class _Load:
             scratch.mkdir(parents=True)
             manifest = self.store.manifest()
             with self.store.read(manifest) as connection:
-                define_macros(connection)
                 reader = Reader(connection, quarantine, scratch)
                 total = len(sources) + (frame is not None)
                 for number, source in enumerate(sources):
@@ -332,7 +331,8 @@ class _Load:
         for target, names in mapping.columns.items():
             text = find_column(raw, names[0], name, target).text
             rows = connection.execute(
-                f"SELECT x FROM (SELECT ln_given({text}) AS x FROM (SELECT * FROM {raw.table} LIMIT 200)) WHERE x IS NOT NULL LIMIT 1"
+                f"SELECT x FROM {apply(GIVEN, f'(SELECT {text} AS x FROM {raw.table} LIMIT 200)')}"
+                " WHERE x IS NOT NULL LIMIT 1"
             ).fetchall()
             examples[target] = str(rows[0][0]) if rows else ""
         self.readings[key] = Reading(name, 1, mapping, self.mapping is None, examples, doubts)

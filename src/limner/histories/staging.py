@@ -7,12 +7,27 @@ layers: the texts of each field, then their values, then what depends on other v
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
 
 import duckdb
 
 from limner.errors import UsageError
-from limner.histories.cleaning import BELIEVED, currency_sql, lookup_sql, time_sql
+from limner.histories.cleaning import (
+    BELIEVED,
+    GIVEN,
+    LIST,
+    MOMENT,
+    NUMBER,
+    RATING,
+    TEXT,
+    Steps,
+    apply,
+    currency_sql,
+    lookup_sql,
+    step_sql,
+    time_sql,
+)
 from limner.histories.language import detect_sql
 from limner.histories.mapping import FIELDS, JOINS, Mapping
 from limner.histories.quarantine import Quarantine
@@ -30,39 +45,29 @@ class FieldForm:
     """How one sort of field becomes a value.
 
     Attributes:
-        clean: SQL macro from text to value.
-        problem: What the reason says where there is text but no value; empty if any text will do.
+        given: Steps to its text; what comes out is what a reason shows.
+        steps: Further steps to its value.
+        problem: What a reason says where there is text but no value; empty if any text will do.
     """
 
-    clean: str
+    given: Steps = GIVEN
+    steps: Steps = ()
     problem: str = ""
 
 
-_ID, _TEXT, _NUMBER = FieldForm("ln_id"), FieldForm("ln_text"), FieldForm("ln_number", "is not a number")
-_WORD, _TIME = FieldForm("ln_given"), FieldForm("ln_moment(ln_given", "unreadable time")
+_WORD, _TEXT = FieldForm(), FieldForm(TEXT)
+_NUMBER = FieldForm(GIVEN, NUMBER, "is not a number")
+
+IDS = frozenset({"user_id", "other_id", "item_id", "session_id"})
+"""Fields whose joined columns must all be there."""
 
 FORMS: dict[str, FieldForm] = {
-    "user_id": _ID,
-    "other_id": _ID,
-    "item_id": _ID,
-    "session_id": _ID,
-    "ts": _TIME,
-    "title": _TEXT,
-    "category": FieldForm("ln_list"),
-    "text_title": _TEXT,
-    "text": _TEXT,
-    "rating": FieldForm("ln_rating", "is not a number"),
-    "price": _NUMBER,
-    "quantity": _NUMBER,
-    "amount": _NUMBER,
-    "weight": _NUMBER,
-    "kind": _WORD,
-    "currency": _WORD,
-    "channel": _WORD,
-    "device": _WORD,
-    "place": _WORD,
-    "role": _WORD,
-    "lang": _WORD,
+    "ts": FieldForm(GIVEN, MOMENT, "unreadable time"),
+    "category": FieldForm(GIVEN, LIST),
+    "rating": FieldForm(GIVEN, RATING, "is not a number"),
+    **dict.fromkeys(("price", "quantity", "amount", "weight"), _NUMBER),
+    **dict.fromkeys(("title", "text_title", "text"), _TEXT),
+    **dict.fromkeys(("kind", "currency", "channel", "device", "place", "role", "lang", *IDS), _WORD),
 }
 """The form of each field, in any table."""
 
@@ -160,10 +165,11 @@ class Statement:
     def sql(self) -> str:
         """A query that gives every row with its fields, `_row`, `_reason` (null if good) and `_said_attrs`."""
         fields = FIELDS[self.mapping.kind].every
-        texts = ", ".join(f'{self._text(f)} AS "{f}"' for f in fields)
+        texts = ", ".join(f"{self._text(f)} AS {f}" for f in fields)
         layer = f"SELECT {self.raw.row} AS _row, {texts}, {self._extras()} FROM {self.raw.table}"
-        values = ", ".join(f'{_value(f)} AS "{f}", "{f}" AS "{f}_said"' for f in fields)
-        layer = f"SELECT _row, _said_attrs, _other_attrs, {values} FROM ({layer})"
+        layer = _layers(layer, {f: FORMS[f].given for f in fields})
+        layer = f"SELECT *, {', '.join(f'{f} AS {f}_said' for f in fields)} FROM ({layer})"
+        layer = _layers(layer, {f: FORMS[f].steps for f in fields})
         if "ts" in fields:
             layer = f"SELECT * REPLACE ({time_sql('ts', self.mapping.timezone, self.order)} AS ts) FROM ({layer})"
             layer = f"SELECT * REPLACE (CASE WHEN {BELIEVED.format(m='ts')} THEN ts END AS ts) FROM ({layer})"
@@ -185,13 +191,14 @@ class Statement:
         if not columns:
             return literal(constant) if constant is not None else "NULL::VARCHAR"
         separator = literal(JOINS.get(field, ":"))
+        given = [f"nullif(trim({c.text}), '')" for c in columns]
         if len(columns) == 1:
             joined = columns[0].text
-        elif FORMS[field] is _ID:
-            joined = "(" + f" || {separator} || ".join(f"ln_id({c.text})" for c in columns) + ")"
+        elif field in IDS:
+            joined = "(" + f" || {separator} || ".join(given) + ")"
         else:
-            joined = f"nullif(concat_ws({separator}, {', '.join(f'ln_given({c.text})' for c in columns)}), '')"
-        return joined if constant is None else f"coalesce(ln_given({joined}), {literal(constant)})"
+            joined = f"nullif(concat_ws({separator}, {', '.join(given)}), '')"
+        return joined if constant is None else f"coalesce(nullif(trim({joined}), ''), {literal(constant)})"
 
     def _extras(self) -> str:
         """SQL for the columns that no field takes: those that identify, and those that do not."""
@@ -217,7 +224,8 @@ class Statement:
             if self.mapping.negative:
                 kind = f"CASE WHEN quantity < 0 OR amount < 0 THEN {literal(self.mapping.negative)} ELSE {kind} END"
             found["kind"] = kind
-            found["role"] = f"CASE WHEN role IS NOT NULL THEN {lookup_sql('lower(role)', table(ROLE_WORDS), 'lower(role)')} END"
+            roles = lookup_sql("lower(role)", table(ROLE_WORDS), "lower(role)")
+            found["role"] = f"CASE WHEN role IS NOT NULL THEN {roles} END"
         if self.mapping.kind == "ties":
             found["kind"] = "coalesce(kind, 'knows')"
         if "currency" in fields:
@@ -247,14 +255,15 @@ class Statement:
             if field == "ts":
                 branches.append(self._time_reason())
             elif problem:
-                said = f"ln_given({field}_said)"
-                branches.append(f"CASE WHEN {field} IS NULL AND {said} IS NOT NULL THEN {_says(f'{field} {problem}', said)} END")
+                said = f"{field}_said"
+                says = _says(f"{field} {problem}", said)
+                branches.append(f"CASE WHEN {field} IS NULL AND {said} IS NOT NULL THEN {says} END")
         return f"nullif(concat_ws('; ', {', '.join(branches)}), '')"
 
     def _time_reason(self) -> str:
         if self.mapping.undated == "keep":
             return "NULL"
-        said = "ln_given(ts_said)"
+        said = "ts_said"
         doubtful = "day and month cannot be told apart (set dates in the mapping)"
         unreadable = _says("unreadable time", said)
         if self.order == "mixed":
@@ -267,9 +276,12 @@ class Statement:
 _SPOKEN = "concat_ws(' ', text_title, text)"
 
 
-def _value(field: str) -> str:
-    form = FORMS[field]
-    return f'{form.clean}("{field}"{")" * (form.clean.count("(") + 1)}'
+def _layers(query: str, steps: Mapping_[str, Steps]) -> str:
+    """Applies each field's steps, one layer of SELECT for each step."""
+    for depth in range(max(map(len, steps.values()))):
+        replaced = ", ".join(f"{step_sql(s[depth], f)} AS {f}" for f, s in steps.items() if len(s) > depth)
+        query = f"SELECT * REPLACE ({replaced}) FROM ({query})"
+    return query
 
 
 def _says(problem: str, said: str) -> str:
@@ -323,13 +335,18 @@ def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Ma
     if len(names) == 1:
         column = find_column(raw, names[0], source, "kind")
         rows = connection.execute(
-            f"SELECT DISTINCT lower(ln_given({column.text})) FROM {raw.table} LIMIT 5000"
+            f"SELECT DISTINCT lower(x) FROM {distinct_given(raw, column)} LIMIT 5000"
         ).fetchall()
         present |= {str(row[0]) for row in rows if row[0] is not None}
     elif names:
         present |= set(known)
     kinds = {word: meaning for word in present if (meaning := known.get(word) or known.get(_loose(word)))}
     return Words(kinds, tuple(sorted(present - set(kinds))))
+
+
+def distinct_given(raw: Raw, column: Column) -> str:
+    """A relation with the different given values `x` of a column."""
+    return apply(GIVEN, f"(SELECT DISTINCT {column.text} AS x FROM {raw.table})")
 
 
 def _loose(word: str) -> str:
