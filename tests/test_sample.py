@@ -17,8 +17,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from limner.agents.copywriter.schema import ProductSheet
 from limner.histories.schema import EVENT_KINDS
-from limner.sample import read_truth, sample_folder
+from limner.histories.store import Store
+from limner.sample import load_sample, read_truth, sample_folder
 from limner.sample.make import FILES, make
 from limner.sample.plan import read_plan
 from limner.sample.truth import Truth
@@ -286,10 +288,34 @@ def test_plan_and_truth_name_the_same_users(truth: Truth) -> None:
 
 @pytest.mark.parametrize(("name", "language"), [("product.yaml", "en"), ("product_zh.yaml", "zh")])
 def test_product_sheets(name: str, language: str) -> None:
-    sheet = yaml.safe_load((sample_folder() / name).read_text(encoding="utf-8"))
-    assert sheet.keys() == {"name", "language", "price", "url", "audience", "facts", "must_not_say"}
-    assert sheet["language"] == language
-    ids = [fact["id"] for fact in sheet["facts"]]
-    assert len(ids) == len(set(ids)) >= 5
-    said = " ".join(fact["text"] for fact in sheet["facts"])
-    assert not [words for words in sheet["must_not_say"] if words in said]
+    raw = yaml.safe_load((sample_folder() / name).read_text(encoding="utf-8"))
+    sheet = ProductSheet.model_validate(raw)
+    assert sheet.language == language
+    assert len(sheet.facts) >= 5
+    assert sheet.price
+    assert sheet.url
+    assert sheet.audience
+    said = " ".join(fact.text for fact in sheet.facts)
+    assert sheet.must_not_say
+    assert not [words for words in sheet.must_not_say if words in said]
+
+
+def test_loading_stores_every_row_and_again_none(tmp_path: Path, truth: Truth) -> None:
+    store = Store.open(tmp_path / "workspace", create=True)
+    first = load_sample(store)
+    assert (
+        sum(summary.stored for summary in first) == sum(summary.rows for summary in first) == sum(DOCUMENTED.values())
+    )
+    again = load_sample(store)
+    assert sum(summary.stored for summary in again) == 0
+    assert len(store.rows("SELECT user_id FROM facts")) == 24
+    kinds = {row["kind"]: row["n"] for row in store.rows("SELECT kind, count(*) AS n FROM events GROUP BY kind")}
+    assert (kinds["order"], kinds["return"], kinds["chat"]) == (118, 9, 43)
+    money = store.rows("SELECT DISTINCT left(user_id, 4) AS who, currency FROM events WHERE amount > 0 ORDER BY who")
+    assert money == [{"who": "u-en", "currency": "USD"}, {"who": "u-zh", "currency": "CNY"}]
+    stored = store.rows(
+        "SELECT user_id, kind, ts, text FROM events WHERE text IS NOT NULL AND role IS DISTINCT FROM 'agent'"
+    )
+    assert sorted((row["user_id"], row["kind"], row["ts"], row["text"]) for row in stored) == sorted(
+        (text.user_id, text.kind, text.ts.replace(tzinfo=None), text.text) for text in truth.texts
+    )

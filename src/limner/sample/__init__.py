@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from limner.sample.folder import sample_folder
+from limner.sample.load import load_sample
 from limner.sample.truth import Truth, read_truth
 
-__all__ = ["Truth", "read_truth", "sample_folder"]
+__all__ = ["Truth", "load_sample", "read_truth", "sample_folder"]

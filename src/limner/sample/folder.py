@@ -1,4 +1,4 @@
-"""Where the bundled sample lies, and which of its files are data to load."""
+"""Where the bundled sample lies."""
 
 from __future__ import annotations
 
