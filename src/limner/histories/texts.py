@@ -21,6 +21,9 @@ OWN_ROLES = ("", "customer", "user")
 OWN = f"lower(trim(coalesce(role, ''))) IN {OWN_ROLES}"
 """SQL over `events`: the event's words are the customer's own."""
 
+TIME = "CASE WHEN ts BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31' THEN ts END"
+"""SQL over `events`: the time, null where Python has no date for it (infinity, years beyond 9999)."""
+
 
 def says(column: str) -> str:
     """SQL that is true where a text column holds more than white space and control characters."""
@@ -64,31 +67,28 @@ class TextOfUser:
 
 _TEXTS = f"""
 WITH own AS (
-    SELECT w.place, e.*,
-        coalesce(i.title, e.title, '') AS item_title,
-        coalesce(e.category, i.category, '') AS item_category
-    FROM events e
+    SELECT w.place AS turn, e.* REPLACE ({TIME} AS ts)
+    FROM titled_events e
     JOIN wanted w ON w.user_id = e.user_id
-    LEFT JOIN items i ON i.item_id = e.item_id
     WHERE {OWN}
 ), written AS (
     SELECT *, 1 AS part, 'text_title' AS field, text_title AS words FROM own WHERE {says("text_title")}
     UNION ALL
     SELECT *, 2 AS part, 'text' AS field, "text" AS words FROM own WHERE {says('"text"')}
 ), merged AS (
-    SELECT place, user_id, part, field, words,
+    SELECT turn, user_id, part, field, words,
         list(event_id ORDER BY ts NULLS FIRST, event_id) AS event_ids,
         last({{
-            'title': item_title, 'category': item_category,
+            'title': coalesce(title, ''), 'category': coalesce(category, ''),
             'rating': CASE WHEN isfinite(rating) THEN rating END, 'kind': kind, 'ts': ts,
             'lang': coalesce(lang, ''), 'role': coalesce(role, '')
         }} ORDER BY ts NULLS FIRST, event_id) AS latest
     FROM written
-    GROUP BY place, user_id, part, field, words
+    GROUP BY turn, user_id, part, field, words
 )
 SELECT user_id, event_ids, field, words, latest
 FROM merged
-ORDER BY place, latest.ts NULLS FIRST, event_ids[-1], part
+ORDER BY turn, latest.ts NULLS FIRST, event_ids[-1], part
 """
 
 
