@@ -106,11 +106,11 @@ _SAME = f"""
 SELECT w.place AS turn, e.user_id, kind, item_id, coalesce(title, '') AS title, coalesce(category, '') AS category,
     coalesce(text_title, '') AS text_title, coalesce("text", '') AS text, lower(trim(coalesce(role, ''))) AS role,
     CASE WHEN isfinite(rating) THEN rating END AS rating, source, {OWN} AS own,
-    max(at) AS ts,
-    list({{'ts': at, 'event_id': event_id}} ORDER BY at NULLS FIRST, event_id) AS events
-FROM (SELECT *, {TIME} AS at FROM titled_events) e JOIN wanted w ON w.user_id = e.user_id
+    max(moment) AS ts,
+    list({{'ts': moment, 'event_id': event_id}} ORDER BY moment NULLS FIRST, event_id) AS events
+FROM (SELECT *, {TIME} AS moment FROM titled_events) e JOIN wanted w ON w.user_id = e.user_id
 GROUP BY ALL
-ORDER BY turn, max(at) NULLS FIRST, events[-1].event_id
+ORDER BY turn, max(moment) NULLS FIRST, events[-1].event_id
 """
 """Events of the wanted users, those that are the same in every respect but time already together."""
 
