@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping as Dict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +154,10 @@ def ingest(
     found = find_sources(listed) if listed or frame is None else None
     run = new_run_id("ingest")
     load = _Load(store, run, kind, given, repeats, progress or _silent)
-    summary = load.run_all(found.sources if found else (), frame, ", ".join(str(path) for path in listed) or FRAME)
+    named = ", ".join(str(path) for path in listed) or FRAME
+    summary = load.run_all(found.sources if found else (), frame, named)
     if found and found.empty:
-        summary = _with(summary, empty_files=found.empty)
+        summary = replace(summary, empty_files=found.empty)
     if save_map is not None:
         save_mappings(summary.readings, Path(save_map))
     return summary
@@ -174,12 +175,6 @@ def _given_mapping(mapping: Mapping | Dict[str, Any] | str | Path | None, kind: 
 
 def _silent(name: str, done: int, total: int) -> None:
     """No progress wanted."""
-
-
-def _with(summary: IngestSummary, **changes: Any) -> IngestSummary:
-    from dataclasses import replace
-
-    return replace(summary, **changes)
 
 
 def save_mappings(readings: Iterable[Reading], path: Path) -> list[Path]:
@@ -244,6 +239,12 @@ class _Load:
             quarantine.discard()
             where = error.filename or self.store.path
             raise WorkspaceError(f"Cannot write {where}: {error.strerror}. Check permissions and free space.") from error
+        except duckdb.Error as error:
+            quarantine.discard()
+            raise WorkspaceError(
+                f"The load failed in the database: {str(error).splitlines()[0]} Nothing was stored. "
+                "Check memory and free space, or load fewer files at a time."
+            ) from error
         except BaseException:
             quarantine.discard()
             raise
