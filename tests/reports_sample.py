@@ -114,7 +114,7 @@ def build(path: Path) -> Store:
                 {"user_id": "u-new", "as_of": NOW, "events": 1, "texts": 0, "lang": "en"},
             ],
         )
-        commit.add("signals", [rejected("u-amy", "violins", "I adore violins", "quote not found", "e-str")])
+        commit.add("signals", [rejected("u-amy", "violins", "I adore violins", "quote_not_in_text", "e-str")])
         commit.add(
             "extractions",
             [

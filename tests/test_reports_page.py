@@ -157,7 +157,7 @@ def test_the_page_holds_people_claims_refusals_segments_and_totals(data):
     assert people["u-lin"]["facts"]["monetary"] == ["CN¥1,204.50", "¥1,204.50"]
     assert "return_rate" not in people["u-lin"]["facts"]
     assert people["u-amy"]["refused"] == 1
-    assert people["u-amy"]["rejected"][0]["reason"] == "quote not found"
+    assert people["u-amy"]["rejected"][0]["reason"] == "quote_not_in_text"
     assert people["u-new"]["traits"] == []
     assert people["u-lin"]["segments"][0][0] == "s1"
     totals = {key: data["totals"][key] for key in ("users", "events", "texts", "accepted", "rejected")}

@@ -74,8 +74,8 @@ def test_answer_segments_and_copy_in_the_terminal(store):
     assert re.search(r"Tea lovers 茶客\s+1\s+25%\s+龙井 ×4.0", table)
     variants = plain(copy_text(COPY, "zh"))
     assert "面向“Tea lovers 茶客”的短信" in variants
-    assert "✓ length  18 of 70" in variants
-    assert "✗ facts" in variants
+    assert "✓ 长度  18 of 70" in variants
+    assert "✗ 事实见于产品单" in variants
 
 
 def test_plain_data_takes_mappings_and_dataclasses_and_refuses_the_rest(store):

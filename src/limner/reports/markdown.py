@@ -31,7 +31,7 @@ def escape(text: str, limit: int = 2000) -> str:
 
 def verbatim(text: str) -> str:
     """Text in a code span, fenced with more backticks than it holds in a row; line ends become spaces."""
-    line = re.sub(r"[\r\n\t\u2028\u2029\x0b\x0c\x85]+", " ", visible(text))
+    line = re.sub(r"\r\n|[\r\n\t\u2028\u2029]", " ", visible(text))
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
     fence = "`" * (longest + 1)
     # A span that begins or ends with a backtick, or is blank, needs a space that Markdown takes off again.

@@ -75,9 +75,17 @@ function variantCard(variant, number) {
       variant.headline && h("h3", {}, variant.headline),
       String(variant.body || "").split(/\n+/).map((line) => h("p", {}, line)),
       variant.cta && h("p", { class: "cta" }, variant.cta)),
-    uses.length > 0 && h("div", { class: "chips" }, h("span", { class: "kicker" }, say("uses")), uses.map((use) => chip(String(use)))),
-    h("ul", { class: "checks" }, (variant.checks || []).map((check) => h("li", { class: check.ok ? "good" : "bad" },
-      h("span", { "aria-hidden": "true" }, check.ok ? "✓" : "✗"), h("b", {}, check.rule),
-      h("span", { class: "unseen" }, say(check.ok ? "check_passed" : "check_failed")),
-      check.detail && h("span", { class: "detail" }, check.detail)))));
+    uses.length > 0 && h("div", { class: "chips" }, h("span", { class: "kicker" }, say("uses")), uses.map((use) => chip(String(use).replace(/^trait:/, "")))),
+    h("ul", { class: "checks" }, checkRows(variant.checks || [])));
+}
+
+// The checks that failed or have something to say, one to a row; the names of the others together.
+function checkRows(checks) {
+  const row = (ok, name, detail) => h("li", { class: ok ? "good" : "bad" },
+    h("span", { "aria-hidden": "true" }, ok ? "✓" : "✗"), h("b", {}, name),
+    h("span", { class: "unseen" }, say(ok ? "check_passed" : "check_failed")), detail && h("span", { class: "detail" }, detail));
+  const telling = checks.filter((check) => !check.ok || check.detail);
+  const silent = checks.filter((check) => check.ok && !check.detail).map((check) => word("rule", check.rule));
+  return [...telling.map((check) => row(check.ok, word("rule", check.rule), check.detail)),
+    silent.length > 0 && row(true, silent.join(" · "), null)];
 }

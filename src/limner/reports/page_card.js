@@ -90,6 +90,6 @@ function refusedSection(person) {
     h("ul", {}, person.rejected.map((claim) => h("li", {},
       h("button", { type: "button", class: "claim", on: { click: (event) => openRefused(claim, event.currentTarget) } },
         h("span", { class: "label", dir: "auto" }, claim.label), h("small", {}, word("kind", claim.kind))),
-      h("p", { class: "reason" }, claim.reason, claim.evidence[0][4] && [": ", h("q", {}, claim.evidence[0][4])])))),
+      h("p", { class: "reason" }, word("reason", claim.reason), claim.evidence[0][4] && [": ", h("q", {}, claim.evidence[0][4])])))),
     more > 0 && h("p", { class: "remark" }, say("refused_more", grouped(more))));
 }

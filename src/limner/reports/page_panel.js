@@ -128,7 +128,7 @@ function openEvent(eventId, from) {
 function openRefused(claim, from) {
   const [eventId, , , , quote] = claim.evidence[0];
   openPanel(from, claim.label, word("kind", claim.kind),
-    h("p", { class: "remark bad" }, `✗ ${claim.reason}`),
+    h("p", { class: "remark bad" }, `✗ ${word("reason", claim.reason)}`),
     quote && h("p", { class: "claimed" }, `${say("claimed")}: `, h("q", {}, quote)),
     eventId && source(eventId, claim.evidence.filter((span) => span[2] >= 0), false));
 }

@@ -21,7 +21,7 @@ function h(tag, attributes, ...children) {
 
 function word(group, key) {
   const words = DATA.words[state.lang][group];
-  return Object.hasOwn(words, key) ? words[key] : String(key);
+  return Object.hasOwn(words, key) ? words[key] : String(key).replaceAll("_", " ");
 }
 
 function say(key, ...values) {

@@ -211,15 +211,15 @@ def copy_text(copy: Given, lang: str | None = None) -> RenderableType:
         if variant.get("cta"):
             parts.append(Text(f"[ {clean(variant['cta'], 120)} ]", style="cyan"))
         if variant.get("uses"):
-            used = ", ".join(clean(str(use), 60) for use in variant["uses"])
+            used = ", ".join(clean(str(use).removeprefix("trait:"), 60) for use in variant["uses"])
             parts.append(Text(f"{say(lang, 'uses')}: {used}", style="dim"))
-        parts += [_check(check) for check in variant.get("checks") or ()]
+        parts += [_check(check, lang) for check in variant.get("checks") or ()]
     return Group(*parts)
 
 
-def _check(check: Mapping[str, Any]) -> Text:
+def _check(check: Mapping[str, Any], lang: str | None) -> Text:
     line = Text("✓ " if check.get("ok") else "✗ ", style="green" if check.get("ok") else "red")
-    line.append(clean(str(check.get("rule")), 80), style="default")
+    line.append(clean(word(lang, "rule", str(check.get("rule"))), 80), style="default")
     if check.get("detail"):
         line.append("  " + clean(str(check["detail"]), 200), style="dim")
     return line

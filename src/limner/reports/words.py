@@ -57,8 +57,8 @@ def say(lang: str | None, key: str, *values: object) -> str:
 
 
 def word(lang: str | None, group: str, key: str) -> str:
-    """A single word of a group; the key itself where the group has no such word (a source's own kind)."""
-    return all_words()[language(lang)][group].get(key, key)
+    """A single word of a group; the key itself, spaced, where the group has no such word (a source's own kind)."""
+    return all_words()[language(lang)][group].get(key, key.replace("_", " "))
 
 
 def counted(lang: str | None, one: str, many: str, number: int) -> str:
