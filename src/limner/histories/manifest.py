@@ -79,9 +79,7 @@ class Manifest:
                 "tables": {
                     name: [[f.path, f.bucket, f.seq, f.rows] for f in files] for name, files in self.tables.items()
                 },
-                "runs": [
-                    [r.run, r.command, r.started, r.committed, r.seq, dict(r.summary)] for r in self.runs
-                ],
+                "runs": [[r.run, r.command, r.started, r.committed, r.seq, dict(r.summary)] for r in self.runs],
             },
             ensure_ascii=False,
         )
@@ -102,20 +100,30 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest(raw["seq"], raw["buckets"], tables, runs)
     except OSError as error:
         raise WorkspaceError(f"Cannot read {path}: {error.strerror}. Check the folder's permissions.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(
             f"{path} is not a limner manifest ({error}). Restore it from a backup, or choose another --workspace."
         ) from error
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Replaces the manifest atomically and durably (fsync of file and folder)."""
+    """Replaces the manifest atomically and durably (fsync of file and folder).
+
+    Raises:
+        WorkspaceError: The folder cannot be written; the manifest is then the one that was there.
+    """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(manifest.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(manifest.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkspaceError(
+            f"Cannot write {path}: {error.strerror}. Check the folder's permissions and free space."
+        ) from error
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         try:

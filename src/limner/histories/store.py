@@ -1,5 +1,6 @@
 """The store of a workspace: append-only Parquet under one manifest, read through DuckDB.
 
+Example:
     store = Store.open(Path(".limner"))
     with store.commit("extract") as commit:
         commit.add("signals", arrow_table)
@@ -75,7 +76,8 @@ class Store:
             return store
         if not create:
             raise WorkspaceError(
-                f"No workspace at {store.path}. Load data first with `limner ingest FILE`, or name one with --workspace."
+                f"No workspace at {store.path}. "
+                "Load data first with `limner ingest FILE`, or name one with --workspace."
             )
         try:
             store.path.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,13 @@ class Store:
         if files:
             paths = ", ".join(quote_path(self.path / f.path) for f in files)
             source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
-            connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
+            try:
+                connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                raise WorkspaceError(
+                    f"A file of the table {table.name} in {self.path} is missing or damaged: "
+                    f"{str(error).splitlines()[0]}. Restore the folder from a backup, or load the data anew."
+                ) from error
         else:
             connection.register(f"empty_{table.name}", table.schema.empty_table())
             connection.execute(f"CREATE TEMP TABLE raw_{table.name} AS SELECT * FROM empty_{table.name}")
@@ -144,7 +152,8 @@ class Store:
     def rows(self, query: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
         """The answer of a query over the present tables, as dictionaries (nested columns as lists and dictionaries)."""
         with self.read() as connection:
-            return arrow(connection, query, parameters).to_pylist()
+            found: list[dict[str, Any]] = arrow(connection, query, parameters).to_pylist()
+        return found
 
     @contextmanager
     def commit(self, command: str, *, run: str | None = None) -> Iterator[Commit]:
@@ -172,6 +181,7 @@ class Commit:
     started: str = field(default_factory=utc_now)
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, list[tuple[Path, int, int]]] = field(default_factory=dict)
+    folders: list[Path] = field(default_factory=list)
     seq: int | None = None
 
     def add(self, name: str, rows: pa.Table | list[dict[str, Any]]) -> int:
@@ -179,7 +189,7 @@ class Commit:
         table = TABLES[name]
         if isinstance(rows, list):
             rows = pa.Table.from_pylist(rows, schema=pa.schema(table.columns))
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"temp_directory": str(self.store.path / "tmp")}) as connection:
             connection.register("incoming", rows)
             return self.add_query(name, connection, "SELECT * FROM incoming")
 
@@ -187,26 +197,48 @@ class Commit:
         """Adds the rows of a query run on `connection`, out of core; returns how many.
 
         The query's columns are matched by name and cast to the table's types; columns it lacks are null.
+
+        Raises:
+            WorkspaceError: The workspace cannot be written, or a row of a table of users has no user.
         """
         table = TABLES[name]
         version = self.store.manifest()
-        folder = self.store.path / "tables" / name / f"{self.run}-{secrets.token_hex(4)}"
-        folder.mkdir(parents=True)
+        folder = self._folder(name)
         have = {row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()}
         chosen = ", ".join(
-            f'CAST({_name(c) if c in have else "NULL"} AS {_sql_type(t)}) AS {_name(c)}' for c, t in table.columns
+            f"CAST({_name(c) if c in have else 'NULL'} AS {_sql_type(t)}) AS {_name(c)}" for c, t in table.columns
         )
         bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
-        written = connection.execute(
-            f"COPY (SELECT {chosen}, '{self.run}' AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query}))"
-            f" TO {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket), OVERWRITE_OR_IGNORE)",
-            {"seq": self._sequence()},
-        ).fetchone()
+        try:
+            written = connection.execute(
+                f"COPY (SELECT {chosen}, $run AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query})) TO"
+                f" {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket), OVERWRITE_OR_IGNORE)",
+                {"run": self.run, "seq": self._sequence()},
+            ).fetchone()
+        except duckdb.IOException as error:
+            raise WorkspaceError(
+                f"Cannot write {self.store.path}: {str(error).splitlines()[0]}. Free some space or check permissions."
+            ) from error
         rows = int(written[0]) if written else 0
         added = self.files.setdefault(name, [])
         for path in sorted(folder.glob("bucket=*/*.parquet")):
-            added.append((path, int(path.parent.name.split("=")[1]), _row_count(path)))
+            number = path.parent.name.removeprefix("bucket=")
+            if not number.lstrip("-").isdecimal():
+                raise WorkspaceError(f"A row for the table {name} has no {table.user}. Leave such rows out.")
+            added.append((path, int(number), _row_count(path)))
         return rows
+
+    def _folder(self, name: str) -> Path:
+        """A new folder for files of a table, remembered so that `discard` finds it."""
+        folder = self.store.path / "tables" / name / f"{new_run_id(self.command)}-{secrets.token_hex(4)}"
+        self.folders.append(folder)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise WorkspaceError(
+                f"Cannot write {self.store.path}: {error.strerror}. Check the folder's permissions and free space."
+            ) from error
+        return folder
 
     def _sequence(self) -> int:
         """The number this commit expects to get; `finish` holds to it under the lock."""
@@ -230,7 +262,8 @@ class Commit:
                 )
             files = {
                 name: tuple(
-                    DataFile(str(path.relative_to(self.store.path)), bucket, seq, rows) for path, bucket, rows in added
+                    DataFile(path.relative_to(self.store.path).as_posix(), bucket, seq, rows)
+                    for path, bucket, rows in added
                 )
                 for name, added in self.files.items()
             }
@@ -242,9 +275,18 @@ class Commit:
         return any(f.seq >= seq for name in self.files for f in manifest.tables.get(name, ()))
 
     def discard(self) -> None:
-        """Removes the files of a commit that will not happen."""
-        for added in self.files.values():
-            for folder in {path.parent.parent for path, _, _ in added}:
+        """Removes the files of a commit that will not happen.
+
+        An interrupt can come when the manifest has just been replaced: files that it names are kept.
+        """
+        try:
+            tables = self.store.manifest().tables
+        except WorkspaceError:
+            return
+        named = {self.store.path / file.path for files in tables.values() for file in files}
+        used = {path.parent.parent for path in named}
+        for folder in self.folders:
+            if folder not in used:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
