@@ -42,9 +42,10 @@ def _root(
 
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
-    from limner.cli import persona, status
+    from limner.cli import export, persona, status
 
     app.add_typer(persona.app, name="persona")
+    app.command("export")(export.export)
     app.command("status")(status.status)
 
 
