@@ -113,6 +113,8 @@ class Mapping:
             raise UsageError(f"{path} is not a TOML file: {error}. See docs/ingest.md for its form.") from error
         except OSError as error:
             raise UsageError(f"Cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
+        if not raw:
+            raise UsageError(f"{path} is empty. `limner ingest FILE --save-map {path}` makes one to start from.")
         try:
             return cls.from_dict(raw)
         except UsageError as error:
