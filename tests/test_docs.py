@@ -113,6 +113,14 @@ def test_commands_named_in_messages_exist() -> None:
     assert found == []
 
 
+def test_pages_named_in_the_code_exist() -> None:
+    package = Path(limner.__file__).parent
+    named = {
+        name for path in package.rglob("*.py") for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))
+    }
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 @pytest.mark.parametrize("page", LIVING, ids=page_name)
 def test_make_targets_on_a_page_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -137,12 +145,15 @@ def test_python_on_a_page_compiles(page: Path) -> None:
 
 
 def test_examples_in_docstrings_run() -> None:
-    """Every `>>>` of the package gives what it says."""
-    failed = 0
-    for module in pkgutil.walk_packages(limner.__path__, "limner."):
-        if not module.name.endswith("__main__"):
-            failed += doctest.testmod(importlib.import_module(module.name)).failed
-    assert failed == 0
+    """Every `>>>` of the package gives what it says, but for prompts' own `<<<` and `>>>`."""
+    runner = doctest.DocTestRunner()
+    for info in pkgutil.walk_packages(limner.__path__, "limner."):
+        if not info.name.endswith("__main__"):
+            for found in doctest.DocTestFinder().find(importlib.import_module(info.name)):
+                if "<<<" not in (found.docstring or ""):
+                    runner.run(found)
+    assert runner.summarize(verbose=False).attempted > 0
+    assert runner.summarize(verbose=False).failed == 0
 
 
 def test_the_command_page_is_current() -> None:

@@ -55,7 +55,7 @@ def test_layers_hold() -> None:
         ("agents/hasty.py", "import openai"),
         ("segments/hasty.py", "import chromadb"),
         ("evidence/hasty.py", "import langchain_core"),
-        ("reports/sideways.py", "from limner import agents"),
+        ("evidence/sideways.py", "from limner import retrieval"),
         ("unlisted.py", "x = 1"),
     ],
 )
