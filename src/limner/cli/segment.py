@@ -48,7 +48,7 @@ def discover(
     console().print(segments_table(found.to_json()["segments"], total=len(found.memberships)))
     remarks().print(found.criterion, markup=False)
     if found.left_out:
-        remarks().print(f"{len(found.left_out):,} users are in no segment: {found.left_out[0].reason}.", markup=False)
+        remarks().print(f"Users in no segment: {len(found.left_out):,} ({found.left_out[0].reason}).", markup=False)
 
 
 @app.command("list")

@@ -29,7 +29,7 @@ VERSION = 1
 
 
 @cache
-def _background() -> dict[str, dict[str, tuple[str, ...]]]:
+def background() -> dict[str, dict[str, tuple[str, ...]]]:
     """The fixed texts by sort (`statements`, `questions`) and language."""
     raw = tomllib.loads(files("limner.retrieval").joinpath("background.toml").read_text(encoding="utf-8"))
     return {sort: dict(zip(("en", "zh"), zip(*pairs, strict=True), strict=True)) for sort, pairs in raw.items()}
@@ -71,25 +71,25 @@ class Space:
 
     def background_keys(self) -> list[bytes]:
         """Cache keys of the fixed texts, which a clean-up of the cache keeps."""
-        statements, questions = _background()["statements"], _background()["questions"]
+        statements, questions = background()["statements"], background()["questions"]
         passages = [self.embedder.key(text) for texts in statements.values() for text in texts]
         asked = [*statements.values(), *questions.values()]
         return passages + [self.embedder.key(text, "query") for texts in asked for text in texts]
 
     @cached_property
     def _passage_centres(self) -> dict[str, Vectors]:
-        statements = _background()["statements"]
+        statements = background()["statements"]
         means = {lang: _mean(self.embedder.embed_passages(texts)) for lang, texts in statements.items()}
         return _with_neither(means)
 
     @cached_property
     def _question_centres(self) -> dict[str, Vectors]:
         """Half from questions, half from statements: people type both into a search."""
-        background = _background()
+        texts = background()
         means: dict[str, Vectors] = {}
         for lang in ("en", "zh"):
-            asked = _mean(self.embedder.embed_queries(background["questions"][lang]))
-            stated = _mean(self.embedder.embed_queries(background["statements"][lang]))
+            asked = _mean(self.embedder.embed_queries(texts["questions"][lang]))
+            stated = _mean(self.embedder.embed_queries(texts["statements"][lang]))
             means[lang] = (asked + stated) / np.float32(2)
         return _with_neither(means)
 
