@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 import limner
 from limner.cli import app
@@ -212,6 +213,18 @@ def test_no_path_of_one_machine_is_in_a_tracked_file() -> None:
 @pytest.mark.parametrize("line", ["see /work/x", 'Path("/tmp/a")', "cd /home/me"])
 def test_the_check_of_paths_can_fail(line: str) -> None:
     assert MACHINE_PATH.search(line)
+
+
+def test_the_page_on_copy_names_every_key_channel_and_rule() -> None:
+    from limner.agents.copywriter.channels import CHANNELS
+    from limner.agents.copywriter.check import RULES
+    from limner.agents.copywriter.schema import ProductSheet
+
+    page = ROOT / "docs" / "copy.md"
+    rows = re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted([*ProductSheet.model_fields, *CHANNELS, *RULES])
+    (sheet,) = (block for block in blocks(page) if block.language == "yaml")
+    assert ProductSheet.model_validate(yaml.safe_load(sheet.text)).name
 
 
 def test_the_index_names_every_page() -> None:
