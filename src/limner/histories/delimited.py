@@ -29,7 +29,6 @@ LONGEST = 500
 csv.field_size_limit(1 << 30)
 
 _value = re.compile(r"\s*[-+]?[\d.,:/\-]*\d[\d.,:/\-]*([ T][\d:.]+Z?)?\s*")
-_escaped_quote = re.compile(r'[^\\]\\"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,12 @@ def sniff(head: str, *, tabs: bool = False) -> Dialect:
         head: The first part of the file.
         tabs: The file's name says that tabs delimit it.
     """
-    escape = "\\" if _escaped_quote.search(head) and not re.search(r'[^,;\t|]""[^,;\t|\r\n]', head) else '"'
-    best = max(DELIMITERS, key=lambda d: (_regularity(head, d, escape), d == "\t" and tabs))
-    delimiter = best if _regularity(head, best, escape) > (0.0, 1) else ("\t" if tabs else ",")
+    escapes = ('"', "\\") if '\\"' in head else ('"',)
+    ways = [(delimiter, escape) for delimiter in DELIMITERS for escape in escapes]
+    scored = {way: _regularity(head, *way) for way in ways}
+    delimiter, escape = max(ways, key=lambda way: (scored[way], tabs and way[0] == "\t"))
+    if scored[delimiter, escape] <= (0.0, 1):
+        delimiter = "\t" if tabs else ","
     rows = _sample(head, delimiter, escape)
     first, rest = (rows[0], rows[1:]) if rows else ([], [])
     header = is_header(first, rest)
@@ -100,7 +102,7 @@ def is_header(first: list[str], rest: list[list[str]]) -> bool:
     """Whether a first record names columns: it does unless it holds a number or a date and no well-known name."""
     if any(is_known_name(cell) for cell in first):
         return True
-    return not any(cell.strip() and _value.fullmatch(cell) for cell in first) or not rest and len(first) == 1
+    return not any(cell.strip() and _value.fullmatch(cell) for cell in first) or (not rest and len(first) == 1)
 
 
 def unique_names(cells: Iterable[str]) -> tuple[str, ...]:

@@ -108,6 +108,8 @@ class _Sample:
         """The share of a column's values that are times."""
         if self.share(column, "regexp_matches(x, '\\d')") < TIMES:
             return 0.0
+        if self.share(column, f"regexp_matches(x, '{DAY_OR_MONTH_FIRST}')") >= TIMES:
+            return 1.0  # 25/04/2024 beside 04/25/2024: `date_order` decides
         readings = (time_sql("x", "UTC", order) for order in ("DMY", "MDY"))
         return max(self.share(column, BELIEVED.format(m="x"), MOMENT, (reading,)) for reading in readings)
 
@@ -197,6 +199,8 @@ def _candidates(columns: list[Column], field: str, kind: str) -> list[Column]:
 def _confirmed(sample: _Sample, column: Column, field: str) -> bool:
     """Whether a column's values are what its name promises. A column without values promises nothing else."""
     test = _TESTS.get(field)
+    if sample.share(column, "starts_with(x, '{')") > 0.5:
+        return False  # an object, of which at most a member is the field
     return test is None or sample.measure(column, "count(x)") == 0 or test(sample, column)
 
 
