@@ -42,11 +42,19 @@ def _root(
 
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
-    from limner.cli import export, persona, status
+    from limner.cli import ask, copy, demo, evaluate, export, extract, ingest, models, persona, segment, status
 
+    app.command("demo")(demo.demo)
+    app.command("ingest")(ingest.ingest)
+    app.command("extract")(extract.extract)
     app.add_typer(persona.app, name="persona")
+    app.add_typer(segment.app, name="segment")
+    app.command("ask")(ask.ask)
+    app.command("copy")(copy.copy)
     app.command("export")(export.export)
     app.command("status")(status.status)
+    app.add_typer(models.app, name="models")
+    app.add_typer(evaluate.app, name="eval")
 
 
 _register()

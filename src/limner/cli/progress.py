@@ -22,7 +22,9 @@ def user_progress(what: str, *, show: bool = True) -> Iterator[Callable[[Progres
         TextColumn(what),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}  [green]{task.fields[accepted]} accepted[/green], {task.fields[rejected]} rejected"),
+        TextColumn(
+            "{task.fields[rate]}  [green]{task.fields[accepted]} accepted[/green], {task.fields[rejected]} rejected"
+        ),
         TextColumn("left"),
         TimeRemainingColumn(),
     )

@@ -115,7 +115,9 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
     unknown = sorted(set(user_ids or ()) - {row["user_id"] for row in facts})
     if unknown:
         shown = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
-        raise UsageError(f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones.")
+        raise UsageError(
+            f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones."
+        )
     persona_of = {row["user_id"]: row for row in written}
     traits_of: dict[str, list[Trait]] = {}
     for row in traits:

@@ -34,7 +34,7 @@ class Signal:
         confidence: 0 to 1.
         ts: Time of the event that proves it, UTC; None if the event has no time.
         lang: `zh` or `en`.
-        evidence: The proof. For a rejected signal: what the model claimed, with start and end -1 where it was not found.
+        evidence: The proof. For a rejected signal: what was claimed, with start and end -1 where it was not found.
         status: `accepted` or `rejected`.
         reason: Why it was rejected; empty if accepted.
         prompt: Name and version of the prompt.

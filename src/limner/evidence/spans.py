@@ -5,7 +5,9 @@ from __future__ import annotations
 from limner.evidence.records import Span
 
 
-def find_span(event_id: str, field: str, text: str, quote: str, *, start: int = 0, end: int | None = None) -> Span | None:
+def find_span(
+    event_id: str, field: str, text: str, quote: str, *, start: int = 0, end: int | None = None
+) -> Span | None:
     """The first occurrence of a quote in a text, between two offsets.
 
     Args:

@@ -5,8 +5,8 @@ A template has two blocks, `system` and `user`, and may have a third, `examples`
     <<< what a customer wrote
     >>> what to answer
 
-stand between them as earlier turns of the conversation (`\\n` in a line is a line break). Every value printed in it is first made harmless by `neutralise`: what
-customers write cannot open or close a chat turn.
+stand between them as earlier turns of the conversation (backslash n in a line is a line break). Every value printed in
+a template is first made harmless by `neutralise`: what customers write cannot open or close a chat turn.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _environment() -> Environment:
     return Environment(
         loader=BaseLoader(),
         undefined=StrictUndefined,
-        autoescape=False,
+        autoescape=False,  # noqa: S701  (prompts are plain text, not pages; `_finalize` guards them instead)
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,

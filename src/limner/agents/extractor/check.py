@@ -23,6 +23,9 @@ UNSURE = -7.0
 """Log-probability of an answer under which a feeling is not taken from the model: on 100 clauses of real reviews, what
 was below was garbled, what was above was read."""
 
+SURE = 0.6
+"""Confidence under which a text's sentiment is not taken: near the threshold most texts are questions or facts."""
+
 LABEL_PRIOR = 0.9
 """Confidence in a one-word sentiment from an engine that tells no probabilities: about its measured accuracy."""
 
@@ -99,7 +102,8 @@ def _topic(text: Any, fallback: str) -> str:
 def _sentiment(reader: _Reader) -> Iterator[Signal]:
     about = cast(AboutText, reader.question.about)
     positive, confidence = sentiment_of(reader.answer, reader.wording.positive, reader.plan, reader.question.lang)
-    yield _whole(reader, about, "positive" if positive else "negative", confidence)
+    rejected = "model_unsure" if confidence < SURE else ""
+    yield _whole(reader, about, "positive" if positive else "negative", confidence, rejected)
 
 
 def sentiment_of(answer: ChatAnswer, positive_word: str, plan: Plan, lang: str) -> tuple[bool, float]:
@@ -119,10 +123,11 @@ def sentiment_of(answer: ChatAnswer, positive_word: str, plan: Plan, lang: str) 
     return False, 0.5 + 0.5 * (limit - probability) / limit
 
 
-def _whole(reader: _Reader, about: AboutText, polarity: Polarity, confidence: float) -> Signal:
+def _whole(reader: _Reader, about: AboutText, polarity: Polarity, confidence: float, rejected: str = "") -> Signal:
     text = about.text
     span = Span(text.event_ids[-1], text.field, 0, len(text.text), text.text)
-    return reader.signal("sentiment", _topic(text, reader.wording.overall), polarity, confidence, span, text.ts)
+    topic = _topic(text, reader.wording.overall)
+    return reader.signal("sentiment", topic, polarity, confidence, span, text.ts, rejected)
 
 
 def _feeling(reader: _Reader) -> Iterator[Signal]:
@@ -166,11 +171,14 @@ def _reading(reader: _Reader) -> Iterator[Signal]:
 def _history_lines(reader: _Reader) -> Iterator[Signal]:
     wording = reader.wording
     kinds: Mapping[str, SignalKind] = {wording.interest: "interest", wording.intent: "intent"}
+    tags: dict[tuple[SignalKind, str], list[int]] = {}
     for line in reader.answer.text.strip().splitlines():
         name, _, rest = line.strip().partition(" ")
         tag, _, numbers = rest.rpartition(wording.colon.strip())
         if name in kinds and tag:
-            yield from _tag(reader, kinds[name], tag, [int(n) for n in re.findall(r"\d+", numbers)])
+            tags.setdefault((kinds[name], tag.strip()), []).extend(int(n) for n in re.findall(r"\d+", numbers))
+    for (kind, tag), lines in tags.items():
+        yield from _tag(reader, kind, tag, lines)
 
 
 def _history_json(reader: _Reader) -> Iterator[Signal]:
@@ -193,7 +201,7 @@ def _tag(reader: _Reader, kind: SignalKind, tag: str, numbers: list[int]) -> Ite
             continue
         event_id = line.event_ids[-1]
         event = about.fields.get(event_id)
-        span = _proof(event_id, event, tag) if event else None
+        span = _proof(event_id, event, kind, tag) if event else None
         if span is None:
             nothing = _unfound(event_id, "", line.text[:LONGEST_LABEL])
             yield reader.signal(kind, tag, "positive", reader.certainty, nothing, line.ts, "nothing_to_quote")
@@ -201,10 +209,11 @@ def _tag(reader: _Reader, kind: SignalKind, tag: str, numbers: list[int]) -> Ite
             yield reader.signal(kind, tag, "positive", reader.certainty, span, line.ts)
 
 
-def _proof(event_id: str, event: EventTexts, tag: str) -> Span | None:
-    """The words of an event that show a tag: those that share words with it, else what the person searched or bought.
+def _proof(event_id: str, event: EventTexts, kind: SignalKind, tag: str) -> Span | None:
+    """The words of an event that show a tag: those that share words with it, else what the person searched for.
 
-    A review's prose that shares no word with the tag proves nothing; an item's title may (coffee beans for `coffee`).
+    The title of an item may show an interest without sharing a word with it (a kettle, for `coffee`), but no intent;
+    a review's prose that shares no word with the tag proves nothing.
     """
     for field, text in event.texts.items():
         for part in split_parts(text) if field == "text" else ():
@@ -212,7 +221,7 @@ def _proof(event_id: str, event: EventTexts, tag: str) -> Span | None:
                 return Span(event_id, field, part.start, part.end, part.text)
         if field != "text" and shares_words(tag, text):
             return find_span(event_id, field, text, text.strip())
-    whole = "text" if event.kind == "search" else "title"
+    whole = "text" if event.kind == "search" else "title" if kind == "interest" else ""
     text = event.texts.get(whole, "")
     return find_span(event_id, whole, text, text.strip())
 

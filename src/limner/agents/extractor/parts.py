@@ -24,6 +24,9 @@ _PAUSES = re.compile(r"[，,](?=\D|$)|[:：](?=\s)|\s[-–—]+\s|——|～+|~+
 FULL = {"zh": 6, "en": 5}
 """Words after which a pause (a comma) ends a part; Chinese counts characters."""
 
+FEWEST = {"zh": 2, "en": 2}
+"""Words that a part must have to be worth a question."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -40,7 +43,7 @@ def split_parts(text: str) -> list[Part]:
     Sentence ends always cut; commas cut once a part has enough words to be understood alone. A rest without letters
     (an emoji, a row of dots) is no part.
     """
-    full = FULL["zh" if detect(text) == "zh" else "en"]
+    full = FULL[_script(text)]
     parts: list[Part] = []
     start = 0
     for end, hard in _cuts(text):
@@ -63,7 +66,7 @@ def _cuts(text: str) -> list[tuple[int, bool]]:
 
 
 def _trimmed(text: str, start: int, end: int) -> list[Part]:
-    """The slice without white space at its ends, as one part or, if it is too long, several; none if it has no words."""
+    """The slice without white space at its ends, as one part or, if too long, several; none if it has too few words."""
     while end - start > LONGEST_PART:
         space = text.rfind(" ", start + LONGEST_PART // 2, start + LONGEST_PART)
         middle = space if space > 0 else start + LONGEST_PART
@@ -72,6 +75,10 @@ def _trimmed(text: str, start: int, end: int) -> list[Part]:
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    if not count_words(text[start:end]):
+    if count_words(text[start:end]) < FEWEST[_script(text[start:end])]:
         return []
     return [Part(start, end, text[start:end])]
+
+
+def _script(text: str) -> str:
+    return "zh" if detect(text) == "zh" else "en"

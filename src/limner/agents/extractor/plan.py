@@ -1,7 +1,7 @@
 """How much a model is asked at once.
 
 Small models answer small questions: of one text its sentiment in one word, of one clause the feeling and its object, of
-one history a few tags. Larger models read a text in one go. The plan is chosen by the kind of engine; `--plan` overrides.
+one history a few tags. Larger models read a text in one go. The plan is chosen by the kind of engine, or by `--plan`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Plan:
 PLANS: dict[str, Plan] = {
     plan.name: plan
     for plan in (
-        Plan("small", joint=False, history_tokens=350, most_texts=60, positive_from={"zh": 0.18, "en": 0.64}),
+        Plan("small", joint=False, history_tokens=220, most_texts=60, positive_from={"zh": 0.18, "en": 0.64}),
         Plan("joint", joint=True, history_tokens=1500, most_texts=200),
     )
 }

@@ -62,7 +62,9 @@ class Question:
     about: AboutText | AboutPart | AboutHistory
 
 
-def questions_of(plan: Plan, texts: Iterable[TextOfUser], history: History | None, events: Mapping[str, EventTexts]) -> Iterator[Question]:
+def questions_of(
+    plan: Plan, texts: Iterable[TextOfUser], history: History | None, events: Mapping[str, EventTexts]
+) -> Iterator[Question]:
     """All questions about one user: of each text, and of the history as a whole.
 
     Args:
@@ -92,15 +94,15 @@ def language_of(text: TextOfUser) -> str:
 
 def _sentiment(text: TextOfUser) -> Question:
     lang = language_of(text)
+    return Question(text.user_id, lang, sentiment_request(text.text, lang), AboutText(text))
+
+
+def sentiment_request(text: str, lang: str) -> ChatRequest:
+    """Asks for the sentiment of a text in one word, in the language given."""
     wording = WORDINGS[lang]
     prompt = load("sentiment", lang)
-    request = ChatRequest(
-        prompt.render(text=shortened(text.text)),
-        prompt.id,
-        choices=(wording.positive, wording.negative),
-        max_tokens=6,
-    )
-    return Question(text.user_id, lang, request, AboutText(text))
+    messages = prompt.render(text=shortened(text))
+    return ChatRequest(messages, prompt.id, choices=(wording.positive, wording.negative), max_tokens=6)
 
 
 def _feeling(text: TextOfUser, part: Part) -> Question:

@@ -127,7 +127,9 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
     unknown = sorted(set(named) - set(known))
     if unknown:
         shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-        raise UsageError(f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones.")
+        raise UsageError(
+            f"No user {shown} in {store.path}. `limner export users --out users.csv` lists the known ones."
+        )
     return named[:limit]
 
 
@@ -164,7 +166,7 @@ def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventT
 
 
 def _answered(client: Client, plan: Plan, readings: list[_Reading]) -> Iterator[_Reading]:
-    """Asks everything about some users, with one repair question for each unusable answer; yields after every answer."""
+    """Asks everything about some users, with one repair question for an unusable answer; yields after each answer."""
     asked = [(reading, question) for reading in readings for question in reading.questions]
     repairs: list[tuple[_Reading, Question]] = []
     for index, outcome in client.each([question.request for _, question in asked]):
@@ -189,7 +191,9 @@ def _take(reading: _Reading, question: Question, outcome: ChatAnswer | ChatFailu
         if signal.status == "accepted":
             stored = reading.texts.get((signal.evidence.event_id, signal.evidence.field))
             if not holds(stored, signal.evidence):
-                raise AnswerError(f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect.")
+                raise AnswerError(
+                    f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect."
+                )
         reading.signals.append(signal)
 
 

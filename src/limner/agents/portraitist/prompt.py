@@ -1,28 +1,30 @@
-"""The narrative question: a user's best supported traits and the fact slots, numbered."""
+"""The narrative question: a user's best supported traits, numbered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, NARRATIVE_PATTERN, SENTIMENTS, SLOTS
+from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, NARRATIVE_PATTERN, SENTIMENTS
 from limner.evidence.records import Trait
+from limner.evidence.traits import canonical
 from limner.prompts import load
 from limner.serving.request import ChatRequest
 
+TOLD_LAST = ("sentiment",)
+"""Kinds that say less than the others: what a text sounded like is in its likes and dislikes already."""
 
-def narrative_request(lang: str, traits: Sequence[Trait], phrases: Mapping[str, str]) -> ChatRequest:
-    """Asks for a narrative from traits and fact slots.
 
-    Args:
-        lang: `zh` or `en`.
-        traits: The traits, best supported first; the first `MOST_TRAITS` are shown, as T1, T2, ...
-        phrases: What each known fact slot will be filled with; the model sees the slots, not the values.
-    """
+def told_traits(traits: Sequence[Trait]) -> list[Trait]:
+    """The traits that a narrative is written from, at most `MOST_TRAITS`: the best supported, one of a label."""
+    ranked = sorted(traits, key=lambda t: (t.kind in TOLD_LAST, -t.confidence, -t.mentions, t.label))
+    return list({canonical(t.label): t for t in reversed(ranked)}.values())[::-1][:MOST_TRAITS]
+
+
+def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
+    """Asks for a narrative from traits (those of `told_traits`), shown as T1, T2, ..., in `zh` or `en`."""
     prompt = load("narrative", lang)
-    slots = [f"{{{name}}} = {meaning}" for name, meaning in SLOTS[lang].items() if name in phrases]
-    lines = [f"T{number} {trait_line(trait, lang)}" for number, trait in enumerate(traits[:MOST_TRAITS], 1)]
-    messages = prompt.render(traits="\n".join(lines), slots="; ".join(slots))
-    return ChatRequest(messages, prompt.id, pattern=NARRATIVE_PATTERN, max_tokens=160)
+    lines = [f"T{number} {trait_line(trait, lang)}" for number, trait in enumerate(traits, 1)]
+    return ChatRequest(prompt.render(traits="\n".join(lines)), prompt.id, pattern=NARRATIVE_PATTERN, max_tokens=110)
 
 
 def trait_line(trait: Trait, lang: str) -> str:

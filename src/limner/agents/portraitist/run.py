@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from limner.agents.portraitist.check import checked_sentences, fact_sentence, known_slots, plain_narrative, within_limit
-from limner.agents.portraitist.prompt import narrative_request
+from limner.agents.portraitist.check import checked_sentences, fact_sentence, plain_sentences, within_limit
+from limner.agents.portraitist.prompt import narrative_request, told_traits
 from limner.evidence.persona import Persona, Sentence
 from limner.evidence.records import Signal, Span, Trait
 from limner.evidence.traits import merge
@@ -51,7 +51,8 @@ class _Portrait:
     lang: str
     facts: dict[str, Any]
     traits: list[Trait]
-    phrases: dict[str, str]
+    told: list[Trait]
+    fact: Sentence | None
     key: str
     sentences: tuple[Sentence, ...] = ()
     by_model: bool = False
@@ -116,8 +117,10 @@ def _due(store: Store, client: Client | None, users: Sequence[str]) -> Iterator[
         lang = row["lang"] if row["lang"] in ("zh", "en") else "en"
         key = _key(row, traits, lang, client)
         if keys.get(user) != key:
-            phrases = known_slots(lang, fact_phrases(row, lang))
-            yield _Portrait(user, lang, row, traits, phrases, key)
+            known = {name: value for name, value in row.items() if value != 0}
+            yield _Portrait(
+                user, lang, row, traits, told_traits(traits), fact_sentence(lang, fact_phrases(known, lang)), key
+            )
 
 
 def _signal(row: dict[str, Any]) -> Signal:
@@ -139,29 +142,24 @@ def _key(facts: dict[str, Any], traits: Sequence[Trait], lang: str, client: Clie
 
 
 def _narrate(client: Client | None, portraits: list[_Portrait]) -> None:
-    """Fills in narratives: the model's sentences that hold, else plain ones."""
-    asked = [p for p in portraits if client is not None and len(p.traits) > 1]
+    """Fills in narratives: the model's sentences that hold, else plain ones, and the facts, always by code.
+
+    A sentence of facts comes last and is never left out for length: the others give way.
+    """
+    asked = [p for p in portraits if client is not None and len(p.told) > 1]
     if client is not None:
-        requests = [narrative_request(p.lang, p.traits, p.phrases) for p in asked]
-        for index, outcome in client.each(requests):
+        for index, outcome in client.each([narrative_request(p.lang, p.told) for p in asked]):
             portrait = asked[index]
             if isinstance(outcome, ChatAnswer):
-                held = checked_sentences(outcome.text, portrait.lang, portrait.traits, portrait.phrases)
-                portrait.refused = len([line for line in outcome.text.splitlines() if line.strip()]) - len(held)
-                portrait.sentences = _with_facts(portrait, held)
+                portrait.sentences = tuple(checked_sentences(outcome.text, portrait.told))
+                said = len([line for line in outcome.text.splitlines() if line.strip()])
+                portrait.refused = said - len(portrait.sentences)
     for portrait in portraits:
         portrait.by_model = bool(portrait.sentences)
-        if not portrait.sentences:
-            portrait.sentences = within_limit(plain_narrative(portrait.lang, portrait.traits, portrait.phrases))
-
-
-def _with_facts(portrait: _Portrait, held: list[Sentence]) -> tuple[Sentence, ...]:
-    """The model's sentences, and the facts in a plain one if none of them says any; nothing if none held."""
-    if not held:
-        return ()
-    says_facts = any(support.startswith("fact:") for s in held for support in s.supports)
-    plain = None if says_facts else fact_sentence(portrait.lang, portrait.phrases)
-    return within_limit([*held, *([plain] if plain else [])])
+        sentences = portrait.sentences or plain_sentences(portrait.lang, portrait.told)
+        first = (portrait.fact,) if portrait.fact else ()
+        kept = within_limit([*first, *sentences])[len(first) :]
+        portrait.sentences = (*kept, *first)
 
 
 def _commit(store: Store, client: Client | None, run: str, portraits: list[_Portrait]) -> None:

@@ -1,0 +1,75 @@
+"""`limner models`: which models there are, and fetching their weights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from limner.cli.options import JsonOption
+
+app = typer.Typer(help="Models that run in this process: list them, fetch their weights.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="A model's name, see `limner models list`.")]
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List the models limner knows, and which of them are here."""
+    from limner.cli.output import console, print_json
+    from limner.serving.weights import statuses
+
+    found = statuses()
+    if json:
+        print_json([status.to_dict() for status in found])
+        return
+    out = console()
+    for status in found:
+        mark = "*" if status.default else " "
+        out.print(
+            f"{mark} {status.name:20} {status.bytes / 1e6:>7,.0f} MB  {status.state:8}  {status.note}",
+            markup=False,
+            soft_wrap=True,
+        )
+    out.print(
+        "* is what --model embedded runs. Others: embedded:NAME, embedded:/path/file.gguf.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("show")
+def show(name: NameArgument, json: JsonOption = False) -> None:
+    """Show one model: its file, its pin, its licence and where it can be had."""
+    from limner.cli.output import console, print_json
+    from limner.serving.models import known_model
+    from limner.serving.weights import status_of
+
+    described = status_of(known_model(name)).to_dict()
+    if json:
+        print_json(described)
+        return
+    out = console()
+    for label, value in described.items():
+        text = "; ".join(value) if isinstance(value, tuple) else value
+        out.print(f"{label:10} {'-' if text is None else text}", markup=False, soft_wrap=True)
+
+
+@app.command("pull")
+def pull(
+    name: Annotated[str, typer.Argument(help="A model's name; the default model if none is named.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Fetch a model's weights, if they are not here yet, and check them against their pin."""
+    from limner.cli.output import console, print_json
+    from limner.serving.models import known_model
+    from limner.serving.weights import progress_on_stderr, status_of
+    from limner.serving.weights import pull as pull_weights
+
+    model = known_model(name)
+    with progress_on_stderr(f"Fetching {model.name}") as progress:
+        path = pull_weights(model, progress)
+    if json:
+        print_json(status_of(model).to_dict())
+        return
+    console().print(str(path), markup=False, soft_wrap=True)
