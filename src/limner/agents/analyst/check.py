@@ -1,6 +1,6 @@
-"""Checks a model's answer against the findings it was given: it may retell them and nothing else.
+"""Checks a model's lead against the findings it was given: it may retell them and nothing else.
 
-Every check compares with the findings a sentence names, not with all: a number that belongs to another finding is as
+Every check compares with the findings the lead names, not with all: a number that belongs to another finding is as
 wrong as an invented one. What fails is named, so that one repair question can say it.
 """
 
@@ -10,27 +10,32 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from pydantic import ValidationError
 
 from limner.agents.analyst import cues
-from limner.agents.analyst.schema import AnswerSentence, Draft, Finding, Language
+from limner.agents.analyst.phrases import SHOWN_USERS
+from limner.agents.analyst.schema import Finding, Language, Lead, Measure
 from limner.agents.quantities import fold, quantities
 from limner.histories.language import detect
 from limner.serving.request import Message
 
-COVERAGE = 0.5
-"""Share of a sentence's content words (Chinese: pairs of characters) that must stand in its findings or question."""
+COVERAGE = 0.7
+"""Share of the lead's content words (Chinese: pairs of characters) that must stand in its findings or question."""
+
+ECHO = 0.8
+"""From this likeness on, an answer is the question again."""
 
 LEAKED = {"en": 28, "zh": 12}
 """Characters in a row that, shared with our own instructions and not with a finding, count as printing the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedAnswer:
-    """A model's sentences, and what is wrong with them; usable only if nothing is."""
+class CheckedLead:
+    """A model's lead, and what is wrong with it; usable only if nothing is."""
 
-    sentences: tuple[AnswerSentence, ...]
+    lead: Lead | None
     problems: tuple[str, ...]
 
 
@@ -40,10 +45,9 @@ def check_answer(
     language: Language,
     findings: Sequence[Finding],
     messages: Sequence[Message],
-    *,
-    ids: bool,
-) -> CheckedAnswer:
-    """Checks an answer.
+    measure: Measure = "describe",
+) -> CheckedLead:
+    """Checks a lead.
 
     Args:
         answer: The model's JSON.
@@ -51,36 +55,36 @@ def check_answer(
         language: The language to answer in.
         findings: The findings in the order of their numbers.
         messages: The request's messages, to see whether the answer repeats our instructions.
-        ids: Whether the answer must name a user (the question asked who).
+        measure: What the question asks for; a count must be told.
     """
     try:
-        draft = Draft.model_validate(json.loads(answer))
+        lead = _with_marks_in_text(Lead.model_validate(json.loads(answer)))
     except (ValueError, ValidationError, RecursionError):
-        return CheckedAnswer((), ("the answer was not the JSON asked for",))
-    sentences = tuple(_with_marks_in_text(sentence) for sentence in draft.sentences)
-    problems: list[str] = []
-    for sentence in sentences:
-        problems += _problems(sentence, question, language, findings, messages)
-    if (
-        not problems
-        and ids
-        and not any(user in s.text for s in sentences for m in s.marks for user in findings[m - 1].users)
-    ):
-        problems.append(_say(language, "name the user ids", "要写出用户编号"))
-    return CheckedAnswer(sentences, tuple(dict.fromkeys(problems)))
+        return CheckedLead(None, (_say(language, "the answer was not the JSON asked for", "答案不是所要的 JSON"),))
+    unknown = [mark for mark in lead.marks if not 1 <= mark <= len(findings)]
+    if unknown:
+        return CheckedLead(
+            lead, (_say(language, f"there is no finding {unknown[0]}", f"没有编号为 {unknown[0]} 的发现"),)
+        )
+    cited = [findings[mark - 1] for mark in lead.marks]
+    problems = _problems(fold(lead.text), cited, fold(question), language, messages)
+    if 1 not in lead.marks:
+        problems.append(_say(language, "finding 1 is missing", "缺少第 1 条发现"))
+    if not problems and measure == "count" and not quantities(_QUOTED.sub(" ", lead.text)):
+        problems.append(_say(language, "say how many", "要说出数量"))
+    return CheckedLead(lead, tuple(dict.fromkeys(problems)))
 
 
-_MARK = re.compile(r"\s*[\[【(（]\s*(?:finding\s*|发现\s*)?(\d+(?:\s*[,，、]\s*\d+)*)\s*[\]】)）]", re.IGNORECASE)
+_MARK = re.compile(r"\s*[\[【]\s*(?:finding\s*|发现\s*)?(\d+(?:\s*[,，、]\s*\d+)*)\s*[\]】]", re.IGNORECASE)
 
 
-def _with_marks_in_text(sentence: AnswerSentence) -> AnswerSentence:
-    """Moves marks that the model wrote into the text, such as `[2]`, to the marks."""
-    bracketed = [match for match in _MARK.finditer(sentence.text) if match[0].strip()[0] in "[【"]
-    marks = [int(number) for match in bracketed for number in re.findall(r"\d+", match[1])]
-    text = sentence.text
-    for match in reversed(bracketed):
-        text = text[: match.start()] + text[match.end() :]
-    return AnswerSentence(text=text.strip() or "-", marks=tuple(dict.fromkeys((*sentence.marks, *marks))))
+def _with_marks_in_text(lead: Lead) -> Lead:
+    """Moves marks that the model wrote into the text, such as `[2]`, to the marks; ends the text with a stop."""
+    marks = [int(number) for match in _MARK.finditer(lead.text) for number in re.findall(r"\d+", match[1])]
+    text = " ".join(_MARK.sub("", lead.text).split()).lstrip(",.;:，。；：、 ") or "-"
+    if text[-1] not in ".!?。！？…":
+        text += "。" if detect(text) == "zh" else "."
+    return Lead(text=text, marks=tuple(dict.fromkeys((*lead.marks, *marks)))[:6])
 
 
 def _say(language: Language, english: str, chinese: str) -> str:
@@ -88,22 +92,16 @@ def _say(language: Language, english: str, chinese: str) -> str:
 
 
 def _problems(
-    sentence: AnswerSentence,
-    question: str,
-    language: Language,
-    findings: Sequence[Finding],
-    messages: Sequence[Message],
+    text: str, cited: Sequence[Finding], question: str, language: Language, messages: Sequence[Message]
 ) -> list[str]:
-    unknown = [mark for mark in sentence.marks if not 1 <= mark <= len(findings)]
-    if unknown:
-        return [_say(language, f"there is no finding {unknown[0]}", f"没有编号为 {unknown[0]} 的发现")]
-    cited = [findings[mark - 1] for mark in sentence.marks]
     source = fold(" ".join(finding.text for finding in cited))
-    text = fold(sentence.text)
-    known = source + " " + fold(question)
+    known = source + " " + question
+    users = [user for finding in cited for user in finding.users]
     problems = [
-        *_numbers(_QUOTED.sub(" ", text), _QUOTED.sub(" ", source), language),
+        *_shape(text, question, source, users, language),
+        *_numbers(_counts_only(text, users), _counts_only(source, users), language),
         *_names(text, known, language),
+        *_people(text, cited, language),
         *_foreign(text, language),
         *_feeling(text, cited, _QUOTED.sub(" ", source), language),
     ]
@@ -112,6 +110,51 @@ def _problems(
     if not problems and _coverage(text, known) < COVERAGE:
         problems.append(_say(language, "say only what the findings say", "只说发现里有的内容"))
     return problems
+
+
+_REASON = cues.cue(
+    ["because", "since", "due to", "therefore", "as a result", "in order to", "should", "would bring", "could"],
+    ["因为", "由于", "因此", "所以", "导致", "为了", "应该", "建议", "可以通过"],
+)
+
+
+def _shape(text: str, question: str, source: str, users: Sequence[str], language: Language) -> list[str]:
+    """Whether it is a statement at all: not a bare id, not the question again, no reasons that nothing gives."""
+    said = _IDENTIFIER.sub(" ", _counts_only(text, users))
+    units = re.findall(r"[A-Za-z]+|[\u3400-\u9fff]", said)
+    if text.rstrip()[-1:] in "?？" or SequenceMatcher(None, text.lower(), question.lower()).ratio() > ECHO:
+        return [_say(language, "answer the question, do not repeat it", "要回答问题，不要重复问题")]
+    if len(units) < 3:
+        return [_say(language, "write a whole sentence", "要写完整的句子")]
+    if _REASON.found(_QUOTED.sub(" ", text)) and not _REASON.found(source):
+        return [_say(language, "the findings give no reasons or advice", "发现里没有原因或建议")]
+    return []
+
+
+def _people(text: str, cited: Sequence[Finding], language: Language) -> list[str]:
+    """Whether users are named in part, or next to findings that are not about them."""
+    users = {user for finding in cited for user in finding.users}
+    named = {user for user in users if _stands_in(user, text)}
+    if not named:
+        return []
+    if len(cited) > 1:
+        return [_say(language, "name users of one finding only", "只写一条发现里的用户")]
+    if named != users and len(users) <= SHOWN_USERS:
+        missing = sorted(users - named)
+        return [_say(language, f"users are missing: {', '.join(missing)}", f"漏了用户：{'、'.join(missing)}")]
+    return []
+
+
+def _counts_only(text: str, users: Sequence[str]) -> str:
+    """The text without quotations and user ids: digits in those count nothing."""
+    plain = _QUOTED.sub(" ", text)
+    for user in sorted(set(users), key=len, reverse=True):
+        plain = plain.replace(fold(user), " ")
+    return plain
+
+
+def _stands_in(user: str, text: str) -> bool:
+    return re.search(rf"(?<![A-Za-z0-9_-]){re.escape(fold(user))}(?![A-Za-z0-9_-])", text) is not None
 
 
 def _numbers(text: str, source: str, language: Language) -> list[str]:
@@ -136,7 +179,7 @@ def _numbers(text: str, source: str, language: Language) -> list[str]:
 
 
 _IDENTIFIER = re.compile(r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_][\w-]*", re.ASCII)
-_QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|「([^」]+)」|『([^』]+)』')
+_QUOTED = re.compile(r""""([^"]+)"|“([^”]+)”|「([^」]+)」|『([^』]+)』|‘([^’]+)’|(?<!\w)'([^']+)'(?!\w)""")
 _CAPITALISED = re.compile(r"(?<=[a-z,;:] )[A-Z][\w'’-]+")
 _LINK = re.compile(r"https?://|www\.|\bselect\b.+\bfrom\b|<\|", re.IGNORECASE)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from limner.agents.analyst import phrases, tables
 from limner.agents.analyst.phrases import Stance
+from limner.agents.analyst.retrieve import Quote
 from limner.agents.analyst.schema import Citation, FactName, Finding, Language, Plan, Threshold
 from limner.agents.analyst.tables import FactValue, SegmentRow, TraitRow
 
@@ -68,11 +69,12 @@ def threshold_finding(
         return _nobody(db, first, conditions, known, highest, language)
     users = tables.eligible_users(db)
     shown = [_value_text(v, first.fact, language) for v in tables.ranked(db, first.fact, highest=highest, limit=RANKED)]
+    counted = phrases.users_text(len(users), language)
     if language == "zh":
-        head = f"在有该数据的 {known} 名用户中，{len(users)} 名符合（{conditions}）"
+        head = f"{counted}符合：{conditions}（有该数据的共 {known} 名）"
     else:
         verb = "meets" if len(users) == 1 else "meet"
-        head = f"{len(users)} of the {known} users with known data {verb} this: {conditions}"
+        head = f"{counted} {verb} this: {conditions} (of {known} with known data)"
     cited = tuple(Citation("user", user) for user in users[:CITED_USERS])
     return Finding(phrases.sentence([head, _listed(shown, language)], language), "any", tuple(users), cited)
 
@@ -93,7 +95,8 @@ def _nobody(
 
 
 def _value_text(value: FactValue, fact: FactName, language: Language) -> str:
-    return f"{value.user_id} ({phrases.fact_value(fact, value.value, language)})"
+    shown = phrases.fact_value(fact, value.value, language)
+    return f"{value.user_id}（{shown}）" if language == "zh" else f"{value.user_id} ({shown})"
 
 
 def _listed(values: Sequence[str], language: Language) -> str:
@@ -191,11 +194,11 @@ def _opened(group: str, text: str, language: Language) -> str:
     return f"{group}：{text}" if language == "zh" else f"{group}: {text}"
 
 
-def quote_finding(user: str, event_id: str, text: str, language: Language) -> Finding:
+def quote_finding(quote: Quote, language: Language) -> Finding:
     """What one customer wrote, where no trait says it."""
-    said = phrases.quoted(text, language)
+    said, user = phrases.quoted(quote.text, language), quote.user_id
     sentence = f"用户 {user} 写道：{said}。" if language == "zh" else f"User {user} wrote: {said}."
-    return Finding(sentence, "any", (user,), (Citation("event", event_id), Citation("user", user)))
+    return Finding(sentence, "any", (user,), (Citation("event", quote.event_id), Citation("user", user)))
 
 
 def segment_finding(db: duckdb.DuckDBPyConnection, segment: SegmentRow, language: Language) -> Finding:

@@ -104,15 +104,14 @@ def _limit(question: str) -> int:
 
 
 def _topic_findings(scene: Scene, found: Bearing) -> list[Finding]:
+    """Findings on traits; what customers wrote where no trait bears on the topic and no feeling was asked for."""
     labels = list(dict.fromkeys(tables.labels_of(scene.db, found.traits).values()))
     rows = tables.traits(scene.db, scene.plan, labels) if labels else []
     told = _grouped(scene, rows, broad=False)
-    covered = {row.user_id for row in rows}
-    users = set(tables.eligible_users(scene.db)) if found.quotes else set()
-    asked_feeling = scene.plan.polarity != "any" or scene.plan.kind != "any"
-    if not (asked_feeling and not rows):
-        for quote in [q for q in found.quotes if q.user_id in users - covered][:QUOTES]:
-            told.append(findings.quote_finding(quote.user_id, quote.event_id, quote.text, scene.language))
+    if not rows and scene.plan.polarity == "any" and scene.plan.kind == "any":
+        users = set(tables.eligible_users(scene.db))
+        quotes = {(q.user_id, q.event_id): q for q in found.quotes if q.user_id in users}
+        told = [findings.quote_finding(q, scene.language) for q in list(quotes.values())[:QUOTES]]
     asked = cues.SEGMENTS.found(scene.question) and scene.segment is None
     near = [s for s in scene.segments if s.segment_id in found.segments] if asked else []
     return told + [findings.segment_finding(scene.db, segment, scene.language) for segment in near[:2]]

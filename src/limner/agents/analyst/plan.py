@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from limner.agents.analyst import cues
 from limner.agents.analyst.schema import (
     FACT_COLUMNS,
+    FactColumn,
     FactName,
     GroupBy,
     KindFilter,
@@ -54,7 +55,7 @@ def check_plan(
     text = fold(question)
     thresholds = _thresholds(proposed, text, remarks)
     bare = _bare(text, (*segments, *users))
-    order_fact, order = _order(proposed, bare, remarks)
+    order_fact, order = _order(proposed, bare, thresholds, remarks)
     languages = cues.language_asked(text)
     compare = cues.COMPARE.found(text)
     named = _segments_named(text, segments)
@@ -97,12 +98,41 @@ def _thresholds(proposed: Plan, text: str, remarks: list[str]) -> tuple[Threshol
             )
         else:
             kept[threshold.fact] = _threshold(threshold.fact, threshold.op, number, text)
-    if "recency_days" not in kept and cues.INACTIVE.found(text):
-        days = [q for q in numbers if q.unit == "day"]
-        if days:
-            kept["recency_days"] = _threshold("recency_days", ">=", days[0], text)
-            remarks.append("added recency_days from the question's own words")
+    for number in numbers:
+        fact = _fact_counted(number, text)
+        if fact is not None and fact not in kept:
+            kept[fact] = _threshold(fact, ">=", number, text)
+            remarks.append(f"added {fact} from the question's own words")
     return tuple(kept.values())
+
+
+def _fact_counted(number: Quantity, text: str) -> FactName | None:
+    """The fact that a number in the question is a condition on: the one whose word stands nearest to it.
+
+    A number is a condition only if a comparison stands by it ("more than 5"), or if it is how long somebody was away.
+    """
+    away = number.unit == "day" and cues.INACTIVE.found(text)
+    if away:
+        return "recency_days"
+    if cues.operator_near(text, number.start, number.end) is None:
+        return None
+    nearest: list[tuple[int, FactName]] = []
+    for column in FACT_COLUMNS.values():
+        if _can_mean(number, column):
+            distances = [
+                min(abs(match.end() - number.start), abs(match.start() - number.end))
+                for match in cues.FACT_CUES[column.name].pattern.finditer(text)
+            ]
+            if distances:
+                nearest.append((min(distances), column.name))
+    return min(nearest)[1] if nearest else None
+
+
+def _can_mean(number: Quantity, column: FactColumn) -> bool:
+    """Whether a number with its unit can be a value of a fact."""
+    if column.unit == "percent":
+        return number.unit == "percent" or (not number.unit and number.value <= 1)
+    return number.unit in ("", column.unit) and column.unit != "day"
 
 
 def _number_asked(threshold: Threshold, numbers: Sequence[Quantity]) -> Quantity | None:
@@ -124,16 +154,21 @@ def _threshold(fact: FactName, proposed: Operator, number: Quantity, text: str) 
     value = number.scaled
     if FACT_COLUMNS[fact].unit == "percent" and number.unit == "" and number.value > 1:
         value = number.value / 100
-    return Threshold(fact=fact, op=cues.operator_near(text, number.start, number.end) or proposed, value=value)
+    asked = cues.operator_near(text, number.start, number.end)
+    if asked is None and fact == "recency_days" and cues.INACTIVE.found(text):
+        asked = ">="
+    return Threshold(fact=fact, op=asked or proposed, value=value)
 
 
-def _order(proposed: Plan, text: str, remarks: list[str]) -> tuple[FactName | Literal["none"], Order]:
+def _order(
+    proposed: Plan, text: str, thresholds: Sequence[Threshold], remarks: list[str]
+) -> tuple[FactName | Literal["none"], Order]:
     """The fact to rank by and the end that comes first; a fact with order `none` asks for its average."""
     if cues.LEAVING.found(text):
         remarks.append("who may leave is read as: who was away longest")
         return "recency_days", "highest"
     high, low = cues.HIGHEST.found(text), cues.LOWEST.found(text)
-    average = cues.AVERAGE.found(text)
+    average = cues.AVERAGE.found(text) and not thresholds
     fact = proposed.order_fact
     if fact != "none" and not _fact_asked(fact, text):
         remarks.append(f"dropped the order by {fact}: the question has no word for it")
@@ -212,6 +247,7 @@ def _topic(
             rest = rest[: number.start] + " " + rest[number.end :]
         for fact in facts:
             rest = cues.FACT_CUES[fact].removed(rest)
+        rest = cues.COMPARISON.removed(rest)
     words = cues.content_words(rest)
     if not words:
         return ""

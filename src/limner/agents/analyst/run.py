@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from limner.agents.analyst import tables
@@ -13,12 +14,12 @@ from limner.agents.analyst.prompt import answer_request, plan_request
 from limner.agents.analyst.refusal import refusal
 from limner.agents.analyst.retrieve import Judge, Searcher, bearing, nearness_judge, open_index
 from limner.agents.analyst.schema import (
-    AnswerSentence,
     AskAnswer,
     Citation,
     CitationType,
     Finding,
     Language,
+    Lead,
     Plan,
 )
 from limner.agents.quantities import fold
@@ -97,8 +98,28 @@ def _answer(
     told = gather(scene, found)
     if not told:
         return _abstained(question, language, why_nothing(scene), checked.remarks)
-    sentences, remarks = _words(client, scene, told)
-    return _cited(db, scene, sentences, told, (*checked.remarks, *remarks))
+    words = _words(client, scene, told)
+    cited = _cited(db, scene, words, told)
+    remarks = (*checked.remarks, *words.remarks)
+    return AskAnswer(question, language, cited.text, cited.citations, cited.n, False, remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the model made of the findings: its lead (None if it was refused), and the findings to tell after it."""
+
+    lead: Lead | None
+    marks: tuple[int, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cited:
+    """The answer's text, what its marks point to, and how many users it rests on."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    n: int
 
 
 def _plan(
@@ -112,47 +133,39 @@ def _restricted(plan: Plan, named: Sequence[str]) -> bool:
     return bool(plan.thresholds or plan.segment or named) or plan.language != "any"
 
 
-def _words(client: Asker, scene: Scene, told: Sequence[Finding]) -> tuple[tuple[AnswerSentence, ...], tuple[str, ...]]:
-    """The answer's sentences: the model's if they pass, after one repair at most, else the findings themselves."""
+def _words(client: Asker, scene: Scene, told: Sequence[Finding]) -> _Words:
+    """The answer's sentences: the model's lead if it passes, after one repair at most, and the findings it rests on."""
     problems: tuple[str, ...] = ()
     remarks: list[str] = []
-    ids = scene.plan.measure == "list"
     for _ in range(2):
         request = answer_request(scene.question, scene.language, told, problems)
         [outcome] = client.ask([request])
         if not isinstance(outcome, ChatAnswer):
             remarks.append(f"the model did not word the answer: {outcome.error}")
-            problems = ("the answer was not the JSON asked for",)
             continue
-        checked = check_answer(outcome.text, scene.question, scene.language, told, request.messages, ids=ids)
-        if not checked.problems:
-            return checked.sentences, tuple(remarks)
+        checked = check_answer(outcome.text, scene.question, scene.language, told, request.messages, scene.plan.measure)
+        if checked.lead is not None and not checked.problems:
+            return _Words(checked.lead, tuple(sorted(checked.lead.marks)), tuple(remarks))
         problems = checked.problems
         remarks.append("refused the model's wording: " + "; ".join(problems))
-    plain = tuple(AnswerSentence(text=finding.text, marks=(mark,)) for mark, finding in enumerate(told, start=1))
-    return plain, tuple(remarks)
+    return _Words(None, tuple(range(1, len(told) + 1)), tuple(remarks))
 
 
-def _cited(
-    db: duckdb.DuckDBPyConnection,
-    scene: Scene,
-    sentences: Sequence[AnswerSentence],
-    told: Sequence[Finding],
-    remarks: tuple[str, ...],
-) -> AskAnswer:
-    """The answer with its citations numbered in the order in which the sentences name them."""
-    cited = [told[mark - 1] for sentence in sentences for mark in sentence.marks]
-    known = _known(db, [citation for finding in cited for citation in finding.citations])
+def _cited(db: duckdb.DuckDBPyConnection, scene: Scene, words: _Words, told: Sequence[Finding]) -> _Cited:
+    """The answer's text with its citations numbered in the order in which the findings name them."""
+    findings = [told[mark - 1] for mark in words.marks]
+    known = _known(db, [citation for finding in findings for citation in finding.citations])
     numbers: dict[Citation, int] = {}
     parts = []
-    for sentence in sentences:
-        own = [c for mark in sentence.marks for c in told[mark - 1].citations if c in known]
+    for finding in findings:
+        own = [citation for citation in finding.citations if citation in known]
         for citation in own:
             numbers.setdefault(citation, len(numbers) + 1)
-        parts.append(sentence.text + _marks(sorted({numbers[c] for c in own}), scene.language))
-    users = {user for finding in cited for user in finding.users}
+        parts.append(finding.text + _marks(sorted(numbers[citation] for citation in own), scene.language))
+    if words.lead is not None:
+        parts.insert(0, words.lead.text)
     text = ("" if scene.language == "zh" else " ").join(parts)
-    return AskAnswer(scene.question, scene.language, text, tuple(numbers), len(users), False, remarks)
+    return _Cited(text, tuple(numbers), len({user for finding in findings for user in finding.users}))
 
 
 def _known(db: duckdb.DuckDBPyConnection, citations: Sequence[Citation]) -> set[Citation]:

@@ -106,7 +106,8 @@ class Plan(BaseModel):
 def plan_schema(segments: tuple[str, ...] = ()) -> dict[str, Any]:
     """The JSON schema the model's plan is held to; a segment can only be one that exists.
 
-    The fields stand in the order in which a small model decides best: the topic first, numbers last.
+    A free string is never the first field: held to JSON without white space, the default model opened such a string
+    with a comma. Which languages are asked for is not asked of it: code reads that from the question's words.
     """
     names = list(FACT_COLUMNS)
     threshold = {
@@ -120,13 +121,11 @@ def plan_schema(segments: tuple[str, ...] = ()) -> dict[str, Any]:
         "additionalProperties": False,
     }
     properties: dict[str, Any] = {
-        "topic": {"type": "string"},
         "measure": {"enum": ["count", "list", "describe", "compare"]},
+        "topic": {"type": "string"},
         "polarity": {"enum": ["any", "positive", "negative", "mixed"]},
         "kind": {"enum": ["any", "interest", "intent", "sentiment", "need", "preference", "objection"]},
-        "language": {"enum": ["any", "zh", "en"]},
         "segment": {"enum": ["", *segments]},
-        "group_by": {"enum": ["none", "language", "segment"]},
         "order_fact": {"enum": ["none", *names]},
         "order": {"enum": ["none", "highest", "lowest"]},
         "thresholds": {"type": "array", "items": threshold, "maxItems": 3},
@@ -135,44 +134,26 @@ def plan_schema(segments: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def answer_schema(findings: int) -> dict[str, Any]:
-    """The JSON schema of an answer: up to three sentences, each naming the findings it rests on by number."""
-    sentence = {
-        "type": "object",
-        "properties": {
-            "text": {"type": "string"},
-            "marks": {
-                "type": "array",
-                "items": {"enum": list(range(1, findings + 1))},
-                "minItems": 1,
-                "maxItems": max(1, findings),
-            },
+    """The JSON schema of an answer: one or two sentences and the numbers of the findings they rest on."""
+    properties = {
+        "marks": {
+            "type": "array",
+            "items": {"enum": list(range(1, findings + 1))},
+            "minItems": 1,
+            "maxItems": min(3, findings),
         },
-        "required": ["text", "marks"],
-        "additionalProperties": False,
+        "text": {"type": "string"},
     }
-    return {
-        "type": "object",
-        "properties": {"sentences": {"type": "array", "items": sentence, "minItems": 1, "maxItems": 3}},
-        "required": ["sentences"],
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-class AnswerSentence(BaseModel):
-    """One sentence of a model's answer and the findings it rests on."""
+class Lead(BaseModel):
+    """What the model says before the findings: the answer in a sentence or two, and the findings it rests on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str = Field(min_length=1, max_length=600)
-    marks: tuple[int, ...] = Field(min_length=1)
-
-
-class Draft(BaseModel):
-    """An answer as the model wrote it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sentences: tuple[AnswerSentence, ...] = Field(min_length=1, max_length=6)
+    text: str = Field(min_length=1, max_length=400)
+    marks: tuple[int, ...] = Field(min_length=1, max_length=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +188,8 @@ class AskAnswer:
     Attributes:
         question: As asked.
         language: `zh` or `en`, the question's.
-        answer: Sentences with citation marks such as `[1]` or `[2-5]`, numbers into `citations` counted from 1;
-            when abstained, the reason.
+        answer: The model's lead, if it passed the checks, and the findings it rests on with citation marks such as
+            `[1]` or `[2-5]`: numbers into `citations`, counted from 1. When abstained, the reason.
         citations: What the answer rests on; each is in the workspace.
         n: Number of users the answer rests on.
         abstained: True if nothing in the workspace bears on the question, or limner does not infer such things.

@@ -123,8 +123,8 @@ CHANNELS: dict[str, Channel] = {
         Channel(
             "push",
             (Limit(("headline",), _columns(50)), Limit(("body",), _columns(150)), Limit(("cta",), _columns(24))),
-            "phone notification: headline at most 6 words; body: one sentence of at most 15 words; cta: at most 3 words",
-            "手机推送：headline 不超过 15 个字；body 一句话，不超过 40 个字；cta 不超过 6 个字",
+            "phone notification: headline: at most 6 words; body: one sentence, at most 15 words; cta: at most 3 words",
+            "手机推送：headline 不超过 15 个字；body 一句，不超过 40 字；cta 不超过 6 字",
             1,
             False,
         ),

@@ -1,4 +1,4 @@
-"""The rules a variant is checked against, by code. One that breaks a rule is repaired, replaced, or shown as failing."""
+"""The rules a variant is checked against, by code. What breaks one is repaired, replaced, or shown as failing."""
 
 from __future__ import annotations
 
@@ -148,9 +148,11 @@ def _language(case: _Case) -> str:
 
 
 _PLACEHOLDER = re.compile(
-    r"\[[^\]\n]{0,40}\]|【[^】\n]{0,20}(?:姓名|名字|称呼|链接|品牌|产品名|日期)[^】\n]{0,20}】|\{[^}\n]*\}|<[^>\n]{1,40}>|_{3,}|"
+    r"\[[^\]\n]{0,40}\]|"
+    r"【[^】\n]{0,20}(?:姓名|名字|称呼|链接|品牌|产品名|日期)[^】\n]{0,20}】|\{[^}\n]*\}|<[^>\n]{1,40}>|_{3,}|"
     r"\bX{2,}\b|某某|"
-    r"\b(?:lorem ipsum|todo|tbd|insert \w+ here|your name|dear customer name)\b|\b[FT]\d{1,2}\b|headline\b|\bcta\b|\bJSON\b",
+    r"\b(?:lorem ipsum|todo|tbd|insert \w+ here|your name|dear customer name)\b|\b[FT]\d{1,2}\b|"
+    r"\bheadline\b|\bcta\b|\bJSON\b",
     re.IGNORECASE | re.ASCII,
 )
 
