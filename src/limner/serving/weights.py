@@ -14,11 +14,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from limner.errors import ModelError
-from limner.serving.models import KnownModel
+from limner.serving.models import DEFAULT, MODELS, KnownModel
 
 MODELS_DIR = "LIMNER_MODELS_DIR"
 """Environment variable that names the models folder."""
@@ -42,6 +43,33 @@ class Weights:
     path: Path
     identity: str
     context: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A known model and whether its weights are here, as `limner models` shows it.
+
+    Attributes:
+        state: `here`, `absent`, or `damaged` if a file of that name is there that is not the pinned one.
+        path: The file, if it is here.
+        sources: Where it can be had, in the order in which they are tried.
+    """
+
+    name: str
+    state: str
+    default: bool
+    path: str | None
+    file: str
+    bytes: int
+    sha256: str
+    licence: str
+    context: int
+    note: str
+    sources: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
 
 
 class SourceFailed(Exception):
@@ -75,6 +103,38 @@ def find(model: KnownModel) -> Path | None:
             f"Delete it and run: limner models pull {model.name}"
         )
     return path
+
+
+def status_of(model: KnownModel) -> ModelStatus:
+    """A model and whether its weights are here."""
+    try:
+        path = find(model)
+        state = "absent" if path is None else "here"
+    except ModelError:
+        path, state = None, "damaged"
+    sources = ["a file in the models folder"]
+    if model.hub:
+        sources.append(f"model hub: {model.hub}")
+    if model.parts:
+        sources.append(f"package registry: {model.parts.package} 1-{model.parts.count}, {model.parts.version}")
+    return ModelStatus(
+        name=model.name,
+        state=state,
+        default=model.name == DEFAULT,
+        path=None if path is None else str(path),
+        file=model.file,
+        bytes=model.bytes,
+        sha256=model.sha256,
+        licence=model.licence,
+        context=model.context,
+        note=model.note,
+        sources=tuple(sources),
+    )
+
+
+def statuses() -> list[ModelStatus]:
+    """All known models, the default first."""
+    return [status_of(model) for model in MODELS.values()]
 
 
 def pull(model: KnownModel, progress: Progress | None = None) -> Path:
