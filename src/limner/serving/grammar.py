@@ -3,8 +3,8 @@ r"""Grammars that hold a model to one of some labels, or to a JSON schema withou
 The engines' own JSON-schema grammars allow white space, and small models then indent: several times the tokens for the
 same answer, and written tokens are the bill. So the part of JSON Schema that limner uses is turned into an EBNF grammar
 (the dialect of xgrammar, which is that of llama.cpp's GBNF): objects, whose properties are all written, in the order
-given, required or not; arrays with a minimum and maximum of items; strings with a minimum and maximum length; integers; numbers;
-booleans; null; `enum`, `const`, `anyOf`, lists of types; `$ref` to `$defs`.
+given, required or not; arrays with a minimum and maximum of items; strings with a minimum and maximum length;
+integers; numbers; booleans; null; `enum`, `const`, `anyOf`, lists of types; `$ref` to `$defs`.
 
 Strings hold any language but no control characters and no escapes other than `\"` and `\\`: a model has no line breaks
 to write into a label or a sentence.
