@@ -43,39 +43,39 @@ class Counts:
 
 
 def settle_events(connection: duckdb.DuckDBPyConnection, policy: Policy | None) -> Counts:
-    """Makes the table `new_events`: the staged events with ids, without dropped repeats and duplicates.
+    """Makes the view `new_events`: the staged events with ids, without dropped repeats and duplicates.
+
+    The staged rows stream past small tables of the exceptions; they are never sorted or held whole.
 
     Args:
         connection: Holds `staged_events` and the view `events` of the workspace.
         policy: Keep or drop repeats of every kind; None: as `schema.EVENT_KINDS` says.
     """
+    hashed = f"SELECT rowid AS r, *, {said_sql()} AS h FROM staged_events"
     connection.execute(
-        f"CREATE TEMP TABLE said AS SELECT rowid AS r, _order, kind, {said_sql()} AS h FROM staged_events;"
-        "CREATE TEMP TABLE again AS SELECT r, (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER AS ordinal,"
-        " kind FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1)"
+        f"CREATE TEMP TABLE said AS SELECT r, _order, kind, h FROM ({hashed});"
+        "CREATE TEMP TABLE again AS SELECT r, kind, (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER"
+        " AS ordinal FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1);"
+        "DELETE FROM again WHERE ordinal = 0"
     )
     kept_kinds = ", ".join(literal(k.name) for k in EVENT_KINDS.values() if k.repeats)
     keeps = {"keep": "true", "drop": "false", None: f"kind IN ({kept_kinds})"}[policy]
-    kept, dropped = _row(
-        connection,
-        f"SELECT count(*) FILTER ({keeps}), count(*) FILTER (NOT ({keeps})) FROM again WHERE ordinal > 0",
-    )
+    kept, dropped = _row(connection, f"SELECT count(*) FILTER ({keeps}), count(*) FILTER (NOT ({keeps})) FROM again")
+
+    def identified(rows: str) -> str:
+        """Rows with `r` and `h`, with their ids, without dropped repeats."""
+        return (
+            f"SELECT s.*, coalesce(a.ordinal, 0) AS ordinal, CASE WHEN a.ordinal IS NULL THEN left(s.h, {ID_LENGTH})"
+            f" ELSE left(md5(s.h || '#' || a.ordinal), {ID_LENGTH}) END AS event_id"
+            f" FROM ({rows}) s LEFT JOIN again a USING (r) WHERE a.ordinal IS NULL OR ({keeps.replace('kind', 'a.kind')})"
+        )
+
     connection.execute(
-        "CREATE TEMP TABLE identified AS SELECT s.r, coalesce(a.ordinal, 0) AS ordinal,"
-        f" CASE WHEN coalesce(a.ordinal, 0) = 0 THEN left(s.h, {ID_LENGTH})"
-        f" ELSE left(md5(s.h || '#' || a.ordinal), {ID_LENGTH}) END AS event_id"
-        f" FROM said s LEFT JOIN again a USING (r) WHERE coalesce(a.ordinal, 0) = 0 OR ({keeps.replace('kind', 's.kind')})"
+        f"CREATE TEMP TABLE held AS SELECT event_id FROM events SEMI JOIN ({identified('FROM said')}) USING (event_id);"
+        f"CREATE TEMP VIEW new_events AS SELECT * FROM ({identified(hashed)}) ANTI JOIN held USING (event_id)"
     )
-    connection.execute(
-        "CREATE TEMP TABLE fresh AS SELECT * FROM identified ANTI JOIN"
-        " (SELECT event_id FROM events SEMI JOIN identified USING (event_id)) USING (event_id)"
-    )
-    all_, new = _row(connection, "SELECT (SELECT count(*) FROM identified), (SELECT count(*) FROM fresh)")
-    connection.execute(
-        "CREATE TEMP VIEW new_events AS SELECT s.*, f.event_id, f.ordinal"
-        " FROM fresh f JOIN staged_events s ON s.rowid = f.r"
-    )
-    return Counts(kept, dropped, all_ - new, new)
+    staged, duplicates = _row(connection, "SELECT (SELECT count(*) FROM said), (SELECT count(*) FROM held)")
+    return Counts(kept, dropped, duplicates, staged - dropped - duplicates)
 
 
 def settle_things(connection: duckdb.DuckDBPyConnection, kind: str) -> Counts:

@@ -177,8 +177,8 @@ class Statement:
         if replaced:
             layer = f"SELECT * REPLACE ({', '.join(f'{sql} AS {f}' for f, sql in replaced.items())}) FROM ({layer})"
         if self.mapping.kind == "events":
-            lang = f"coalesce(lang, nullif({detect_sql(_SPOKEN)}, ''), nullif({detect_sql('title')}, ''))"
-            layer = f"SELECT * REPLACE ({lang} AS lang) FROM ({layer})"
+            layer = f"SELECT *, CASE WHEN lang IS NULL THEN {_SPOKEN} END AS _spoken FROM ({layer})"
+            layer = f"SELECT * REPLACE (coalesce(lang, nullif({detect_sql('_spoken')}, '')) AS lang) FROM ({layer})"
         reason, attrs = self._reason(fields), self._attrs()
         return f"SELECT *, {literal(self.source)} AS source, {attrs} AS attrs, {reason} AS _reason FROM ({layer})"
 
@@ -273,7 +273,8 @@ class Statement:
         return f"CASE WHEN ts IS NULL AND {said} IS NULL THEN {missing} WHEN ts IS NULL THEN {unreadable} END"
 
 
-_SPOKEN = "concat_ws(' ', text_title, text)"
+_SPOKEN = "coalesce(nullif(concat_ws(' ', text_title, text), ''), title)"
+"""What an event's language is told from: the person's own words, else the item's title."""
 
 
 def _layers(query: str, steps: Mapping_[str, Steps]) -> str:
