@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import typer
 import small_workspace
 from limner.cli import app
 from limner.histories.store import Store
+from limner.serving import LEDGER_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,9 @@ class Command:
         needs: Arguments of a call that is in order, `{product}` and the like standing for paths.
         files: For each way to name an input file, the arguments with `{file}` in its place.
         unknown: Arguments that name something the workspace does not hold.
+        outputs: Arguments with a file to write, `{file}`, below what is not a folder.
         asks: True if the command asks a model, so that a dead address must be noticed.
+        tells: True if the command tells its steps on standard error before it comes to the model.
         workspace: True if the command works on a workspace.
     """
 
@@ -56,7 +59,9 @@ class Command:
     needs: str = ""
     files: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     asks: bool = False
+    tells: bool = False
     workspace: bool = True
 
     @property
@@ -77,26 +82,41 @@ COMMANDS = (
             "{file}.csv.gz",
             "{events} --map {file}.toml",
         ),
+        outputs=("{events} --save-map {file}.toml",),
     ),
-    Command("extract", "", ("--users-file {file}",), ("--users nobody", "--users u-1,nobody"), asks=True),
-    Command("persona show", "u-1", (), ("nobody",)),
-    Command("persona export", "--out {out}.jsonl", (), ()),
+    Command(
+        "extract",
+        "",
+        ("--users-file {file}", "--model embedded:{file}.gguf"),
+        ("--users nobody", "--users u-1,nobody", "--model embedded:nothing", "--model nothing", "--plan nothing"),
+        asks=True,
+    ),
+    Command("persona show", "u-1", unknown=("nobody",), outputs=("u-1 --format html --out {file}.html",)),
+    Command("persona export", "--out {out}.jsonl", outputs=("--out {file}.jsonl", "--format html --out {file}.html")),
     Command("segment discover", "", asks=True),
     Command("segment list"),
-    Command("segment show", "s1", (), ("nothing",)),
+    Command("segment show", "s1", unknown=("nothing",)),
     Command("ask", "WHO", asks=True),
     Command(
         "copy",
         "--segment {segment} --product {product} --channel email --variants 1",
         ("--segment {segment} --product {file}.yaml --channel email --variants 1",),
-        ("--segment nothing --product {product} --channel email --variants 1",),
+        (
+            "--segment nothing --product {product} --channel email --variants 1",
+            "--segment s1 --product {product} --channel pigeon --variants 1",
+        ),
         asks=True,
     ),
-    Command("export", "events --format csv --out {out}.csv", (), ("nothing --format csv --out {out}.csv",)),
+    Command(
+        "export",
+        "events --format csv --out {out}.csv",
+        unknown=("nothing --format csv --out {out}.csv", "events --format nothing --out {out}.csv"),
+        outputs=("events --format csv --out {file}.csv", "users --format parquet --out {file}.parquet"),
+    ),
     Command("status"),
     Command("models list", workspace=False),
-    Command("models show", "embedded", (), ("nothing",), workspace=False),
-    Command("models pull", "embedded", (), ("nothing",), workspace=False),
+    Command("models show", "embedded", unknown=("nothing",), workspace=False),
+    Command("models pull", "embedded", unknown=("nothing",), workspace=False),
     Command(
         "eval sentiment",
         "--data {events} --text text --label rating --limit 2",
@@ -108,7 +128,15 @@ COMMANDS = (
         asks=True,
         workspace=False,
     ),
-    Command("demo", "", asks=True, workspace=False),
+    Command(
+        "demo",
+        "",
+        unknown=("--model embedded:nothing",),
+        outputs=("--dir {file}",),
+        asks=True,
+        tells=True,
+        workspace=False,
+    ),
 )
 
 
@@ -119,7 +147,6 @@ class Fault:
     command: Command
     what: str
     arguments: str
-    variables: tuple[tuple[str, str], ...] = field(default=())
 
     def __str__(self) -> str:
         return f"{self.command.name.replace(' ', '-')}: {self.what}: {self.arguments}".rstrip(": ")
@@ -133,8 +160,14 @@ def faults() -> Iterator[Fault]:
                 yield Fault(command, f"{what} file", arguments.replace("{file}", "{" + what + "}"))
         for arguments in command.unknown:
             yield Fault(command, "unknown name", arguments)
+        for arguments in command.outputs:
+            yield Fault(command, "output below a file", arguments.replace("{file}", "{plain}/below/out"))
+            if "--dir" not in arguments:
+                yield Fault(command, "output is a folder", arguments.replace("{file}", "{folder}/out"))
         if command.asks:
             yield Fault(command, "dead model", f"{command.needs} --model {DEAD}")
+            if command.workspace:
+                yield Fault(command, "damaged ledger", f"{command.needs} --model {DEAD} --workspace {{ledger}}")
         if command.workspace:
             for place in ("{plain}", "{plain}/below", "{damaged}"):
                 yield Fault(command, "unusable workspace", f"{command.needs} --workspace {place}")
@@ -198,13 +231,17 @@ def place(filled: Path, tmp_path: Path) -> Path:
     damaged = tmp_path / "damaged"
     shutil.copytree(filled, damaged)
     (damaged / "manifest.json").write_bytes(BINARY)
-    for suffix in ("", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".csv.gz", ".toml", ".yaml"):
+    shutil.copytree(filled, tmp_path / "ledger")
+    (tmp_path / "ledger" / LEDGER_FILE).write_bytes(BINARY)
+    for suffix in (".toml", ".html", ".jsonl", ".csv", ".parquet", ""):
+        (tmp_path / "folder" / f"out{suffix}" / "below").mkdir(parents=True)
+    for suffix in ("", ".gguf", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".csv.gz", ".toml", ".yaml"):
         (tmp_path / f"empty{suffix}").write_bytes(gzip.compress(b"") if suffix.endswith(".gz") else b"")
         (tmp_path / f"binary{suffix}").write_bytes(BINARY)
     return tmp_path
 
 
-NAMES = ("missing", "empty", "binary", "plain", "damaged", "out")
+NAMES = ("missing", "empty", "binary", "plain", "damaged", "ledger", "folder", "out")
 
 
 def arguments_of(fault: Fault, place: Path) -> list[str]:
@@ -223,11 +260,14 @@ def test_says_what_is_wrong_and_keeps_the_workspace(fault: Fault, filled: Path, 
     before = (place / ".limner" / "manifest.json").read_bytes()
     called = limner(*arguments_of(fault, place), cwd=place)
     said = [line for line in called.err.splitlines() if line.strip()]
+    if fault.command.tells:
+        said = said[next((at for at, line in enumerate(said) if line.startswith("Error")), 0) :]
     assert called.code in {1, 2}, f"exit code {called.code}\n{called.out}\n{called.err}"
     assert 1 <= len(said) <= 2, f"{len(said)} lines on standard error:\n{called.err}"
     assert "Traceback" not in called.err + called.out
     assert "defect in limner" not in called.err, called.err
     assert "Error" in called.err, called.err
+    assert called.err.isprintable() or all(line.isprintable() for line in said), called.err
     assert (place / ".limner" / "manifest.json").read_bytes() == before
     assert Store.open(place / ".limner").rows(COUNT) == Store.open(filled).rows(COUNT)
 

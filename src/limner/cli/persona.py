@@ -39,7 +39,7 @@ def show(
     user: Annotated[str, typer.Argument(help="The user's id.", show_default=False)],
     format: Annotated[ShowFormat, typer.Option("--format", "-f", help="How to show it.")] = ShowFormat.text,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write to this file instead of standard output.", dir_okay=False)
+        Path | None, typer.Option("--out", "-o", help="Write to this file instead of standard output.")
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:

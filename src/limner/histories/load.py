@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping as Dict
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,18 @@ import duckdb
 
 from limner.errors import UsageError, WorkspaceError
 from limner.histories.cleaning import GIVEN, apply
-from limner.histories.facts import aggregate
-from limner.histories.guessing import date_order, guess
+from limner.histories.columns import Raw, find_column
+from limner.histories.dates import date_order
+from limner.histories.guessing import guess
 from limner.histories.mapping import KINDS, Mapping
 from limner.histories.quarantine import Quarantine
-from limner.histories.reading import Raw, Reader
+from limner.histories.reading import Reader
+from limner.histories.refresh import refresh_facts
 from limner.histories.repeats import Counts, Policy, settle_events, settle_things
 from limner.histories.sources import Source, find_sources
-from limner.histories.staging import Statement, create_stage, find_column, occurring_words, stage
+from limner.histories.staging import Statement, create_stage, occurring_words, stage
 from limner.histories.store import Store, new_run_id
+from limner.histories.summary import IngestSummary, Reading, save_mappings
 
 Progress = Callable[[str, int, int], None]
 """Called as each source is begun, with its name, how many are done and how many there are."""
@@ -39,81 +43,6 @@ FRAME = "frame"
 
 SHIFT = 1 << 40
 """Rows one source may have; the place of a row in a load is its source's number times this plus its own number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How one or more alike sources were read.
-
-    Attributes:
-        source: The first of them.
-        sources: How many.
-        mapping: How their columns were taken.
-        guessed: Whether the mapping is limner's guess.
-        examples: For each mapped field, a value as it stood in the source.
-        doubts: What could not be told for sure.
-    """
-
-    source: str
-    sources: int
-    mapping: Mapping
-    guessed: bool
-    examples: Dict[str, str]
-    doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IngestSummary:
-    """The account of a load: `rows == stored + duplicates + repeats_dropped + quarantined`.
-
-    Attributes:
-        source: The path given, or several joined by commas.
-        rows: Rows read, bad ones included.
-        stored: Rows added to the workspace.
-        duplicates: Rows it held already.
-        repeats: Exact repeats within the load, kept and dropped ones together.
-        repeats_dropped: Those of them that were dropped.
-        quarantined: Bad rows.
-        users: Different users in the good rows.
-        quarantine_file: Where the bad rows are; None if there are none.
-        run: The run's id.
-        tables: Rows added, by table.
-        reasons: Bad rows, by sort of reason.
-        readings: How the sources were read.
-        empty_files: Files in the folders given that hold nothing.
-        facts: Users whose facts were computed again.
-        seconds: How long it took.
-    """
-
-    source: str
-    rows: int
-    stored: int
-    duplicates: int
-    repeats: int
-    repeats_dropped: int
-    quarantined: int
-    users: int
-    quarantine_file: Path | None
-    run: str
-    tables: Dict[str, int] = field(default_factory=dict)
-    reasons: Dict[str, int] = field(default_factory=dict)
-    readings: tuple[Reading, ...] = ()
-    empty_files: tuple[str, ...] = ()
-    facts: int = 0
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary as `limner ingest --json` prints it."""
-        return {
-            "source": self.source,
-            "rows": self.rows,
-            "stored": self.stored,
-            "duplicates": self.duplicates,
-            "repeats": self.repeats,
-            "quarantined": self.quarantined,
-            "users": self.users,
-            "quarantine_file": str(self.quarantine_file) if self.quarantine_file else None,
-        }
 
 
 def ingest(
@@ -147,6 +76,8 @@ def ingest(
     """
     if kind is not None and kind not in KINDS:
         raise UsageError(f"There is no kind {kind!r} of data. Choose one of: {', '.join(KINDS)}.")
+    if save_map is not None:
+        _check_target(Path(save_map).expanduser())
     if repeats not in (None, "keep", "drop"):
         raise UsageError(f"repeats = {repeats!r} must be keep or drop.")
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -177,26 +108,11 @@ def _silent(name: str, done: int, total: int) -> None:
     """No progress wanted."""
 
 
-def save_mappings(readings: Iterable[Reading], path: Path) -> list[Path]:
-    """Saves the mappings used, one file for each different one; returns the files.
-
-    Raises:
-        UsageError: A file cannot be written.
-    """
-    different: list[Mapping] = []
-    for reading in readings:
-        if reading.mapping not in different:
-            different.append(reading.mapping)
-    saved: list[Path] = []
-    for mapping in different:
-        target = path if len(different) == 1 else path.with_suffix(f".{mapping.kind}{path.suffix}")
-        number = 1
-        while target in saved:
-            number += 1
-            target = path.with_suffix(f".{mapping.kind}-{number}{path.suffix}")
-        mapping.save(target)
-        saved.append(target)
-    return saved
+def _check_target(path: Path) -> None:
+    """Refuses a place where a mapping cannot be saved before anything is loaded, not after."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        why = "it is a folder" if path.is_dir() else "there is no such folder"
+        raise UsageError(f"Cannot write {path}: {why}. Choose another file with --save-map.")
 
 
 @dataclass
@@ -273,7 +189,8 @@ class _Load:
         self, connection: duckdb.DuckDBPyConnection, raw: Raw, name: str, quarantine: Quarantine, number: int
     ) -> None:
         """Maps and stages one source that was read."""
-        mapping, doubts = self.mapping, ()
+        mapping = self.mapping
+        doubts: tuple[str, ...] = ()
         signature = tuple(c.name for c in raw.columns)
         if mapping is None:
             known = self.readings.get(("guess", signature))
@@ -349,7 +266,8 @@ class _Load:
         people = [f"SELECT user_id FROM staged_{kind}" for kind in self.staged if kind != "items"]
         users = 0
         if people:
-            users = int(connection.execute(f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})").fetchall()[0][0])
+            seen = f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})"
+            users = int(connection.execute(seen).fetchall()[0][0])
         quarantine.close()
         with self.store.commit("ingest", run=self.run) as commit:
             commit.seq = seq
@@ -359,28 +277,3 @@ class _Load:
             stored = sum(count.new for count in counts.values())
             commit.summary.update(rows=self.rows, stored=stored, quarantined=quarantine.count)
         return counts, users
-
-
-_STALE = """
-WITH newest AS (
-    SELECT user_id, max(seq) AS seq FROM (
-        SELECT user_id, seq FROM raw_events UNION ALL
-        SELECT user_id, seq FROM raw_users UNION ALL
-        SELECT user_id, seq FROM raw_ties UNION ALL
-        SELECT other_id, seq FROM raw_ties UNION ALL
-        SELECT e.user_id, i.seq FROM raw_events e JOIN raw_items i USING (item_id) WHERE i.seq > e.seq
-    ) WHERE user_id <> '' GROUP BY user_id
-)
-SELECT user_id FROM newest n LEFT JOIN facts f USING (user_id) WHERE f.seq IS NULL OR f.seq < n.seq
-"""
-"""Users about whom something was stored after their facts were computed, also by a run that died in between."""
-
-
-def refresh_facts(store: Store, run: str) -> int:
-    """Computes the facts of all users about whom something new is stored; returns how many."""
-    with store.read() as connection:
-        stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
-        known = connection.execute("SELECT count(*) FROM facts").fetchall()[0][0]
-    if not stale:
-        return 0
-    return aggregate(store, run=run, users=None if known == 0 else stale)
