@@ -16,15 +16,11 @@ def ask(
     json: JsonOption = False,
 ) -> None:
     """Answer a question about customers, with citations, or say that the data does not tell."""
-    from limner.agents.analyst import ask as answer_question
     from limner.cli.output import console, print_json
-    from limner.histories.store import Store
     from limner.reports.terminal import answer_text
-    from limner.serving import connect
+    from limner.workspace import Workspace
 
-    store = Store.open(workspace)
-    with connect(store.path, model) as client:
-        answer = answer_question(store, client, question)
+    answer = Workspace(workspace, model=model).ask(question)
     if json:
         print_json(answer.to_json())
     else:

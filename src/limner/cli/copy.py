@@ -20,15 +20,11 @@ def copy(
     json: JsonOption = False,
 ) -> None:
     """Write marketing copy for a segment from a product sheet's facts, each variant with its checks."""
-    from limner.agents.copywriter import write_copy
     from limner.cli.output import console, print_json
-    from limner.histories.store import Store
     from limner.reports.terminal import copy_text
-    from limner.serving import connect
+    from limner.workspace import Workspace
 
-    store = Store.open(workspace)
-    with connect(store.path, model) as client:
-        written = write_copy(store, client, segment, product, channel, variants)
+    written = Workspace(workspace, model=model).copy(segment, product, channel=channel, variants=variants)
     if json:
         print_json(written.to_json())
     else:

@@ -7,9 +7,9 @@ retell findings; if it does not manage that, they are the answer themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from limner.agents.analyst import phrases, tables
 from limner.agents.analyst.phrases import Stance
@@ -204,13 +204,8 @@ def quote_finding(quote: Quote, language: Language) -> Finding:
 def segment_finding(db: duckdb.DuckDBPyConnection, segment: SegmentRow, language: Language) -> Finding:
     """A segment, its size and what sets it apart from everyone else."""
     users = tables.members(db, segment.segment_id)
-    apart = sorted(segment.features, key=lambda f: -(f["lift"] or 0))[:LABELS_SHOWN]
-    told = [
-        _feature(f["label"], f["share"], f["lift"], language)
-        for f in apart
-        if f["label"] and f["lift"] is not None and math.isfinite(f["lift"])
-    ]
-    head = _listed(told, language)
+    apart = [f for f in segment.features if f["label"] and f["lift"] is not None and math.isfinite(f["lift"])]
+    head = _listed([_feature(feature, language) for feature in apart[:LABELS_SHOWN]], language)
     name = phrases.quoted(segment.name, language)
     if language == "zh":
         text = f"人群{name}有 {phrases.users_text(len(users), language)}" + (f"，突出特征：{head}。" if head else "。")
@@ -221,14 +216,15 @@ def segment_finding(db: duckdb.DuckDBPyConnection, segment: SegmentRow, language
     return Finding(text, "any", tuple(users), (Citation("segment", segment.segment_id),))
 
 
-def _feature(label: str, share: float | None, lift: float, language: Language) -> str:
-    shown, times = phrases.quoted(label, language), phrases.number(round(lift, 1))
-    if share is None:
-        return f"{shown}（{times} 倍）" if language == "zh" else f"{shown} ({times} times everyone else)"
-    part = f"{phrases.number(round(share * 100))}%"
+def _feature(feature: Mapping[str, Any], language: Language) -> str:
+    """One thing that sets a segment apart, with its share of the members and its lift."""
+    label, lift = phrases.quoted(feature["label"], language), phrases.number(round(feature["lift"], 1))
+    if feature["kind"] == "complaint":
+        label = f"抱怨{label}" if language == "zh" else f"complaints about {label}"
+    share = "" if feature["share"] is None else f"{phrases.number(round(feature['share'] * 100))}%"
     if language == "zh":
-        return f"{shown}（{part}，为其他人的 {times} 倍）"
-    return f"{shown} ({part}, {times} times everyone else)"
+        return f"{label}（{share}{'，' if share else ''}为其他人的 {lift} 倍）"
+    return f"{label} ({share}{', ' if share else ''}{lift} times everyone else)"
 
 
 @dataclass(frozen=True, slots=True)

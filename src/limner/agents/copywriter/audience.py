@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,8 @@ class SegmentTrait:
 
     Attributes:
         label: What it is about.
-        kind: The trait's kind.
-        polarity: How most of those who have it feel.
+        kind: The trait's kind, or the segment feature's.
+        polarity: How most of those who have it feel; `bought` for what they buy.
         members: How many members have it.
     """
 
@@ -86,7 +85,7 @@ def find_audience(store: Store, segment: str, language: Language | None = None) 
         segment_id=row["segment_id"],
         name=row["name"],
         language=majority,
-        traits=_traits(shared, row["features"] or (), language or majority),
+        traits=_traits(shared, row["features"] or (), len(users), language or majority),
         quotes=tuple(quotes.column("quote").to_pylist()),
         users=tuple(users.column("user_id").to_pylist()),
     )
@@ -121,21 +120,31 @@ def _segment(db: duckdb.DuckDBPyConnection, segment: str, store: Store) -> dict[
 
 
 def _traits(
-    shared: Sequence[dict[str, Any]], features: Sequence[dict[str, Any]], language: Language
+    shared: Sequence[dict[str, Any]], features: Sequence[dict[str, Any]], members: int, language: Language
 ) -> tuple[SegmentTrait, ...]:
-    """Shared traits, those in the language to write first, then by lift, then by how many have them.
+    """What sets the segment apart, then what members share; in the language to write first, complaints last.
 
     Traits about what limner does not infer (health, religion, ...) are never written to.
     """
-    lift = {f["label"].casefold(): f["lift"] for f in features if f["label"] and f["lift"] and math.isfinite(f["lift"])}
-    found = [
-        SegmentTrait(row["label"], row["kind"], row["polarity"], row["members"])
-        for row in shared
-        if refusal(row["label"], language) is None
-    ]
+    found: dict[str, SegmentTrait] = {}
+    for feature in features:
+        having = round((feature["share"] or 0.0) * members)
+        if feature["label"] and feature["kind"] in _FEATURE_POLARITY and having >= SHARED_BY:
+            polarity = _FEATURE_POLARITY[feature["kind"]]
+            found.setdefault(
+                feature["label"].casefold(), SegmentTrait(feature["label"], feature["kind"], polarity, having)
+            )
+    for row in shared:
+        found.setdefault(
+            row["label"].casefold(), SegmentTrait(row["label"], row["kind"], row["polarity"], row["members"])
+        )
+    safe = [trait for trait in found.values() if refusal(trait.label, language) is None]
 
-    def rank(trait: SegmentTrait) -> tuple[bool, bool, float, int]:
-        foreign = detect(trait.label) not in ("", language)
-        return (foreign, trait.polarity == "negative", -lift.get(trait.label.casefold(), 0.0), -trait.members)
+    def rank(trait: SegmentTrait) -> tuple[bool, bool]:
+        return (detect(trait.label) not in ("", language), trait.polarity == "negative")
 
-    return tuple(sorted(found, key=rank)[:TRAITS])
+    return tuple(sorted(safe, key=rank)[:TRAITS])
+
+
+_FEATURE_POLARITY = {"trait": "positive", "complaint": "negative", "category": "bought"}
+"""Kinds of a segment's features that copy can speak to, and how members stand to them."""

@@ -75,8 +75,13 @@ def make_brief(product: ProductSheet, audience: Audience, channel: Channel, lang
 
 
 _HOW = {
-    "en": {"positive": "they like", "negative": "they are unhappy with", "mixed": "they are of two minds about"},
-    "zh": {"positive": "喜欢", "negative": "不满意", "mixed": "看法不一"},
+    "en": {
+        "positive": "they like",
+        "negative": "they are unhappy with",
+        "mixed": "they are of two minds about",
+        "bought": "they buy",
+    },
+    "zh": {"positive": "喜欢", "negative": "不满意", "mixed": "看法不一", "bought": "常买"},
 }
 _PLAIN = {"en": {"intent": "they want to", "need": "they need"}, "zh": {"intent": "打算", "need": "需要"}}
 
