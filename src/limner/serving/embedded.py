@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from limner.errors import LimnerError, ModelError, UsageError
 from limner.serving.engine import refuse_if_forbidden
+from limner.serving.gguf import contents_of
 from limner.serving.models import KnownModel, known_model
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.spec import EmbeddedSpec
@@ -29,7 +30,7 @@ CONCURRENCY = 16
 """Requests worked on together: beyond this, two cores gained nothing more."""
 
 FILE_CONTEXT = 8192
-"""Tokens of prompt and answer together for a file we know nothing about."""
+"""Tokens of prompt and answer together for a file that does not say."""
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class EmbeddedEngine:
 
     def _weights(self) -> Weights:
         if self._file is not None:
-            return Weights(self._file, self.model, FILE_CONTEXT)
+            return Weights(self._file, self.model, contents_of(self._file).context or FILE_CONTEXT)
         known = self._known
         if known is None or not known.engine:
             name = known.name if known else ""

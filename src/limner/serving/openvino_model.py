@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from limner.errors import ModelError
+from limner.serving.gguf import contents_of
 from limner.serving.grammar import grammar_of_choices, grammar_of_schema
 from limner.serving.machine import memory_gb, threads
 from limner.serving.request import ChatRequest, Message
@@ -59,6 +60,7 @@ class OpenVinoModel:
             ModelError: The engine is not installed here, or cannot read the file.
         """
         self.weights = weights
+        _check(weights)
         try:
             import openvino as ov
             import openvino_genai as genai
@@ -80,8 +82,7 @@ class OpenVinoModel:
         except (RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()
             raise ModelError(
-                f"Cannot load {weights.path}: {reason[-1][:200] if reason else type(error).__name__}. "
-                "The embedded engine reads GGUF files of Llama and Qwen models in F16, Q8_0, Q4_0, Q4_1 and Q4_K_M."
+                f"Cannot load {weights.path}: {reason[-1][:200] if reason else type(error).__name__}. {_READS}"
             ) from error
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
@@ -166,6 +167,23 @@ class OpenVinoModel:
             text = str(self._tokenizer.decode(ids[:kept])) if kept else ""
         cut = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
         return Written(text, len(ids), float(sum(logprobs[:kept])), "length" if cut else "stop")
+
+
+_READS = "The embedded engine reads GGUF files of Llama and Qwen models in F16, Q8_0, Q4_0, Q4_1 and Q4_K_M."
+
+
+def _check(weights: Weights) -> None:
+    """Refuses a file that the engine cannot read.
+
+    Raises:
+        ModelError: It is damaged, has no chat template or is stored in a way the engine does not know.
+    """
+    contents = contents_of(weights.path)
+    if contents.unreadable:
+        kinds = ", ".join(contents.unreadable)
+        raise ModelError(f"Cannot load {weights.path}: it has tensors of type {kinds}. {_READS}")
+    if not contents.chat_template:
+        raise ModelError(f"Cannot load {weights.path}: it has no chat template, so it cannot be asked questions.")
 
 
 def _scheduler(genai: Any) -> Any:
