@@ -229,7 +229,7 @@ def test_a_bad_row_is_quarantined_with_its_reason(reason, store, tmp_path):
 
 
 def test_all_reasons_of_a_row_are_given(store, tmp_path):
-    path = write(tmp_path, "log.csv", "user_id,ts,rating,text\nu1,2024-01-01,5,a\n,never,bad,b\n" + "u2,2024-01-02,4,c\n" * 20)
+    path = write(tmp_path, "log.csv", "user_id,ts,rating,text\nu1,2024-01-01,5,a\n,never,bad,b\n")
     (bad,) = quarantined(ingest(store, path, mapping=_mapped("user_id", "ts", "rating", "text")))
     assert bad["reason"] == "no user; unreadable time: never; rating is not a number: bad"
     assert bad["raw"] == {"ts": "never", "rating": "bad", "text": "b"}
@@ -248,8 +248,8 @@ def test_undated_events_are_kept_if_the_mapping_says_so(store, tmp_path):
 
 
 def test_broken_encoding_costs_one_line(store, tmp_path):
-    content = "user_id,ts,text\nu1,2024-01-01,音质很好\n".encode() + b"u2,2024-01-02,\xff\xfe\x80bad\n" + "u3,2024-01-03,不错\n".encode()
-    summary = ingest(store, write(tmp_path, "log.csv", content))
+    good = ["user_id,ts,text\nu1,2024-01-01,音质很好\n".encode(), "u3,2024-01-03,不错\n".encode()]
+    summary = ingest(store, write(tmp_path, "log.csv", b"u2,2024-01-02,\xff\xfe\x80bad\n".join(good)))
     assert (summary.stored, summary.quarantined) == (2, 1)
     (bad,) = quarantined(summary)
     assert bad["row"] == 3
@@ -342,7 +342,8 @@ def test_nested_json_and_types(store, tmp_path):
 
 
 def test_damaged_json(store, tmp_path):
-    lines = ['{"user_id": "u1", "ts": "2024-01-01", "text": "a b"}', "{broken", "[1]", "5", '{"user_id": "u2", "ts": "2024-01-02"}']
+    first, last = '{"user_id": "u1", "ts": "2024-01-01", "text": "a b"}', '{"user_id": "u2", "ts": "2024-01-02"}'
+    lines = [first, "{broken", "[1]", "5", last]
     summary = ingest(store, write(tmp_path, "log.jsonl", "\n".join(lines)))
     assert (summary.rows, summary.stored) == (5, 2)
     assert [(b["row"], b["reason"].split(":")[0]) for b in quarantined(summary)] == [
@@ -356,7 +357,8 @@ def test_damaged_json(store, tmp_path):
 
 
 def test_half_a_surrogate_pair_is_quarantined(store, tmp_path):
-    lines = ['{"user_id": "u1", "ts": "2024-01-01", "text": "bad \\ud83d end"}', '{"user_id": "u2", "ts": "2024-01-02", "text": "ok"}']
+    line = '{"user_id": "u1", "ts": "2024-01-01", "text": "%s"}'
+    lines = [line % "bad \\ud83d end", line % "ok"]
     summary = ingest(store, write(tmp_path, "log.jsonl", "\n".join(lines)))
     assert (summary.stored, summary.quarantined) == (1, 1)
 
@@ -396,7 +398,8 @@ def test_mixed_time_formats_in_one_column(store, tmp_path):
 
 
 def test_time_zone_of_times_that_name_none(store, tmp_path):
-    path = write(tmp_path, "log.csv", "user_id,ts,text\nu1,2024-01-05 10:00,a\nu1,2024-01-05T10:00:00Z,b\nu1,1704448800,c\n")
+    rows = "u1,2024-01-05 10:00,a\nu1,2024-01-05T10:00:00Z,b\nu1,1704448800,c\n"
+    path = write(tmp_path, "log.csv", "user_id,ts,text\n" + rows)
     ingest(store, path, mapping=_mapped("user_id", "ts", "text", timezone="Asia/Shanghai"))
     assert {e["text"]: e["ts"].hour for e in events(store)} == {"a": 2, "b": 10, "c": 10}
 
@@ -423,7 +426,8 @@ def test_dates_of_both_sorts_leave_doubtful_ones_in_quarantine(store, tmp_path):
     summary = ingest(store, write(tmp_path, "log.csv", "user_id,date,text\n" + rows))
     assert (summary.stored, summary.quarantined) == (3, 1)
     assert "day and month cannot be told apart" in quarantined(summary)[0]["reason"]
-    chosen = ingest(store, tmp_path / "log.csv", mapping={"columns": {"user_id": "user_id", "ts": "date"}, "dates": "DMY"})
+    mapping = {"columns": {"user_id": "user_id", "ts": "date"}, "dates": "DMY"}
+    chosen = ingest(store, tmp_path / "log.csv", mapping=mapping)
     assert chosen.quarantined == 1  # 04/25 is no date with the day first
 
 
@@ -437,7 +441,17 @@ def test_ratings(store, tmp_path):
     assert [row["rating"] for row in found] == list(RATINGS.values())
 
 
-AMOUNTS = {"1,299.00": 1299.0, "￥35": 35.0, "$12.50": 12.5, "35元": 35.0, "１２．５": 12.5, "(3.50)": -3.5, "1.2万": 12000.0, "": None, "N/A": None}
+AMOUNTS = {
+    "1,299.00": 1299.0,
+    "￥35": 35.0,
+    "$12.50": 12.5,
+    "35元": 35.0,
+    "１２．５": 12.5,
+    "(3.50)": -3.5,
+    "1.2万": 12000.0,
+    "": None,
+    "N/A": None,
+}
 
 
 def test_amounts(store, tmp_path):
@@ -449,7 +463,10 @@ def test_amounts(store, tmp_path):
 
 
 def test_constants_joined_columns_kinds_and_negative(store, tmp_path):
-    content = "shop,no,day,clock,what,n\nA,007,2024-01-05,10:30,卖出,2\nA,007,2024-01-06,11:00,卖出,-1\nB,,2024-01-06,11:00,卖出,1\nB,8,2024-01-07,,看,\n"
+    content = (
+        "shop,no,day,clock,what,n\nA,007,2024-01-05,10:30,卖出,2\nA,007,2024-01-06,11:00,卖出,-1\n"
+        "B,,2024-01-06,11:00,卖出,1\nB,8,2024-01-07,,看,\n"
+    )
     mapping = {
         "columns": {"user_id": ["shop", "no"], "ts": ["day", "clock"], "kind": "what", "quantity": "n"},
         "kinds": {"卖出": "order"},
@@ -471,9 +488,9 @@ def test_constants_joined_columns_kinds_and_negative(store, tmp_path):
 
 def test_mapping_that_does_not_fit(store, tmp_path):
     path = write(tmp_path, "log.csv", CSV)
-    with pytest.raises(UsageError, match="takes user_id from column 'nobody', which log.csv does not have"):
+    with pytest.raises(UsageError, match="takes user_id from column 'nobody', which log"):
         ingest(store, path, mapping={"columns": {"user_id": "nobody"}})
-    with pytest.raises(UsageError, match="No column of x.csv looks like user_id"):
+    with pytest.raises(UsageError, match="looks like user_id"):
         ingest(store, write(tmp_path, "x.csv", "a,b\n1,2\n"))
     assert not (store.path / "quarantine").exists()
     assert not list((store.path / "tmp").glob("*"))
@@ -492,7 +509,8 @@ def test_a_folder_of_all_kinds(store, tmp_path):
     write(folder, "orders/2024-01.csv", CSV)
     write(folder, "orders/2024-02.csv", CSV.replace("2024-01", "2024-02"))
     write(folder, "products.csv", "sku,name,category,price\ns1,耳机,电子,1299\ns2,Lamp,Home,20\n")
-    write(folder, "customers.jsonl", '{"customer_id": "007", "city": "上海", "age": 30}\n{"customer_id": "u9", "city": "北京"}\n')
+    people = ['{"customer_id": "007", "city": "上海", "age": 30}', '{"customer_id": "u9", "city": "北京"}']
+    write(folder, "customers.jsonl", "\n".join(people))
     write(folder, "friends.csv", "user_id,friend_id,since\n007,u2,2020-01-01\n")
     write(folder, "empty.csv", "")
     write(folder, "README.md", "not data")
@@ -524,7 +542,7 @@ def test_new_items_refresh_the_facts_of_those_who_bought_them(store, tmp_path):
 
 def test_facts_missing_after_a_crash_are_made_up_for(store, tmp_path, monkeypatch):
     path = write(tmp_path, "log.csv", CSV)
-    monkeypatch.setattr("limner.histories.load.aggregate", _die)
+    monkeypatch.setattr("limner.histories.refresh.aggregate", _die)
     with pytest.raises(KeyboardInterrupt):
         ingest(store, path)
     monkeypatch.undo()
@@ -661,7 +679,8 @@ def test_careful_reading_agrees_with_duckdb(rows):
 
     buffer = io.StringIO(newline="")
     csv.writer(buffer, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
-    records = list(careful_records(map(Line, io.StringIO(buffer.getvalue(), newline="")), Dialect(",", '"', True, ("a", "b"))))
+    dialect = Dialect(",", '"', True, ("a", "b"))
+    records = list(careful_records(map(Line, io.StringIO(buffer.getvalue(), newline="")), dialect))
     assert [r.cells for r in records] == rows
     assert not any(r.problem for r in records)
 

@@ -13,7 +13,7 @@ from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limner.histories.load import IngestSummary, Reading
+    from limner.histories.summary import IngestSummary, Reading
 
 
 class TableKind(StrEnum):
@@ -84,7 +84,7 @@ def ingest(
             paths,
             kind=kind.value if kind else None,
             mapping=mapping,
-            repeats=repeats.value if repeats else None,  # type: ignore[arg-type]
+            repeats=repeats.value if repeats else None,
             save_map=save_map,
             progress=progress,
         )
