@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from limner.cli import app
 from limner.errors import WorkspaceError
 from limner.serving.ledger import Ledger
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message, PromptId
@@ -122,7 +125,6 @@ def test_a_page_damaged_in_the_middle_is_a_clear_error(tmp_path: Path) -> None:
     content[4096 : len(content) - 4096] = b"\xff" * (len(content) - 8192)
     path.write_bytes(bytes(content))
 
-
     def read_all() -> None:
         with Ledger(path) as ledger:
             ledger.find([f"k{n}" for n in range(400)])
@@ -154,3 +156,16 @@ def test_half_characters_do_not_break_the_ledger(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         ledger.record("a", "r", "m", REQUEST, ChatAnswer("x\ud83dy", 1, 1, 0.0))
         assert ledger.find(["a"])["a"].text == "x?y"
+
+
+def test_the_command_shows_calls_by_prompt(tmp_path: Path) -> None:
+    runner = CliRunner()
+    empty = runner.invoke(app, ["ledger", "summary", "-w", str(tmp_path), "--json"])
+    assert json.loads(empty.stdout) == {"answers": 0, "calls": 0, "lines": []}
+    assert not list(tmp_path.iterdir())
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.record("a", "r", "m", REQUEST, ANSWER)
+    shown = runner.invoke(app, ["ledger", "summary", "-w", str(tmp_path)]).stdout
+    assert "1 answers kept, 1 calls made" in shown
+    assert "sentiment.v1.zh" in shown
+    assert json.loads(runner.invoke(app, ["ledger", "summary", "-w", str(tmp_path), "--json"]).stdout)["calls"] == 1

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limner.serving.client import Client
     from limner.serving.engine import Engine
+    from limner.serving.ledger import LedgerSummary
     from limner.serving.spec import Spec
 
-__all__ = ["LEDGER_FILE", "connect"]
+__all__ = ["LEDGER_FILE", "connect", "read_ledger"]
 
 LEDGER_FILE = "ledger.sqlite"
 """The ledger's file name inside a workspace."""
@@ -50,6 +51,21 @@ def connect(
     engine = _engine(parse_spec(spec), concurrency)
     with Client(engine, Ledger(Path(store_path).expanduser() / LEDGER_FILE), run or new_run_id("ask")) as client:
         yield client
+
+
+def read_ledger(store_path: Path | str) -> LedgerSummary:
+    """What the ledger of a workspace holds; nothing is made where there is none.
+
+    Raises:
+        WorkspaceError: The ledger is damaged.
+    """
+    from limner.serving.ledger import Ledger, LedgerSummary
+
+    path = Path(store_path).expanduser() / LEDGER_FILE
+    if not path.is_file():
+        return LedgerSummary(0, ())
+    with Ledger(path) as ledger:
+        return ledger.summary()
 
 
 def _engine(spec: Spec, concurrency: int | None) -> Engine:

@@ -10,9 +10,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from limner.errors import WorkspaceError
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome, Usage
@@ -92,6 +93,10 @@ class LedgerSummary:
     def calls(self) -> int:
         """Calls that reached a model."""
         return sum(line.calls for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"answers": self.answers, "calls": self.calls, "lines": [asdict(line) for line in self.lines]}
 
 
 class Ledger:
