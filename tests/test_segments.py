@@ -74,8 +74,8 @@ def three_groups(path, per_group: int = 12) -> tuple[Store, dict[str, str]]:
     return planted.write(path, traits=traits, facts=facts), truth
 
 
-def answer(name="Coffee people", description="They like coffee at home."):
-    return json.dumps({"name": name, "description": description}, ensure_ascii=False)
+def answer(name="Coffee people"):
+    return json.dumps({"name": name}, ensure_ascii=False)
 
 
 def by_topic(request) -> str:
@@ -90,8 +90,8 @@ def by_topic(request) -> str:
     ):
         if sign in shown:
             if request.prompt.lang == "zh":
-                return answer(chinese, "他们有共同的喜好。")
-            return answer(english, "They share what they like.")
+                return answer(chinese)
+            return answer(english)
     raise AssertionError
 
 
@@ -294,7 +294,7 @@ def test_hostile_users_and_labels_survive(tmp_path):
 
     def script(request):
         seen.append(request.messages[-1].content)
-        return answer("Rule breakers", "They share a strange label.")
+        return answer("Rule breakers")
 
     store = planted.write(tmp_path, traits=traits, facts=[planted.fact(u, last_seen=planted.DAY) for u in users])
     found = discover(store, client(tmp_path, script))

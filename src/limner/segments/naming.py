@@ -1,8 +1,9 @@
 """Names for segments: a model words what sets a segment apart; code checks the words and has its own where they fail.
 
-A name or description may hold no number that is not in the features, must be in the segment's language, and no two
-segments of a discovery may share a name. A segment whose answer fails gets one repair question; if that fails too, its
-name is put together from the features.
+A name may hold no number that is not in the features, must be in the segment's language, and no two segments of a
+discovery may share one. A segment whose answer fails gets one repair question; if that fails too, its name is put
+together from the features. Descriptions are code's alone: asked for a sentence, the default model gave a segment of
+coffee drinkers "walls in their homes".
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from limner.serving.client import Client
 from limner.serving.request import ChatAnswer, ChatRequest, Outcome
 
 NAME_CHARACTERS = 40
-DESCRIPTION_CHARACTERS = 160
 
 FEATURES_SHOWN = 8
 """Features the model is shown: small models name from the first few anyway."""
@@ -29,9 +29,8 @@ _SCHEMA = {
     "type": "object",
     "properties": {
         "name": {"type": "string", "minLength": 2, "maxLength": NAME_CHARACTERS},
-        "description": {"type": "string", "minLength": 2, "maxLength": DESCRIPTION_CHARACTERS},
     },
-    "required": ["name", "description"],
+    "required": ["name"],
     "additionalProperties": False,
 }
 
@@ -58,7 +57,7 @@ class Nameless:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """A name and a description. `model` is empty if they were put together from the features."""
+    """A name and a description. `model` is empty if the name was put together from the features."""
 
     name: str
     description: str
@@ -79,7 +78,7 @@ def name_segments(client: Client, segments: Sequence[Nameless]) -> list[Naming]:
         outcomes = client.ask([request(segments[i], problems[i]) for i in todo])
         problems = {}
         for i, outcome in zip(todo, outcomes, strict=True):
-            answer = _read(outcome, client.model)
+            answer = _read(outcome, segments[i], client.model)
             found = _problems(answer, segments[i], {fold_name(n.name) for n in chosen.values()})
             if found or answer is None:
                 problems[i] = found
@@ -100,7 +99,7 @@ def request(segment: Nameless, problems: Sequence[str] = ()) -> ChatRequest:
     prompt = load("segment_name", segment.language)
     lines = [_line(feature, segment.language) for feature in segment.features[:FEATURES_SHOWN]]
     messages = prompt.render(features=lines, problems=list(problems))
-    return ChatRequest(messages, prompt.id, schema=_SCHEMA, max_tokens=160)
+    return ChatRequest(messages, prompt.id, schema=_SCHEMA, max_tokens=40)
 
 
 def _line(feature: Feature, language: str) -> str:
@@ -115,17 +114,16 @@ def _plain(text: str) -> str:
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
 
 
-def _read(outcome: Outcome, model: str) -> Naming | None:
-    """The answer, tidied; None if there is none that can be read."""
+def _read(outcome: Outcome, segment: Nameless, model: str) -> Naming | None:
+    """The answer, tidied, with code's description; None if there is none that can be read."""
     if not isinstance(outcome, ChatAnswer):
         return None
     try:
-        raw = json.loads(outcome.text)
-        name, description = str(raw["name"]), str(raw["description"])
+        name = str(json.loads(outcome.text)["name"])
     except (ValueError, KeyError, TypeError):
         return None
     tidy = " ".join(_plain(name).split()).strip(" .。\"'“”「」")
-    return Naming(tidy, " ".join(_plain(description).split()), model)
+    return Naming(tidy, described(segment), model)
 
 
 def _problems(answer: Naming | None, segment: Nameless, taken: set[str]) -> tuple[str, ...]:
@@ -135,7 +133,7 @@ def _problems(answer: Naming | None, segment: Nameless, taken: set[str]) -> tupl
 
 _PROBLEMS = {
     "unreadable": ("not the JSON that was asked for", "不是要求的 JSON"),
-    "length": ("name or description empty or too long", "名称或描述为空或太长"),
+    "length": ("name empty or too long", "名称为空或太长"),
     "number": ("a number that is not in the list", "出现了列表里没有的数字"),
     "language": ("not in English", "没有用中文"),
     "taken": ("another group already has this name", "这个名称已被另一个人群使用"),
@@ -146,12 +144,12 @@ def _faults(answer: Naming | None, segment: Nameless, taken: set[str]) -> Iterat
     if answer is None:
         yield "unreadable"
         return
-    if not (2 <= len(answer.name) <= NAME_CHARACTERS and 2 <= len(answer.description) <= DESCRIPTION_CHARACTERS):
+    if not 2 <= len(answer.name) <= NAME_CHARACTERS:
         yield "length"
     allowed = {number for feature in segment.features for number in _numbers(feature.label)}
-    if not {*_numbers(answer.name), *_numbers(answer.description)} <= allowed:
+    if not _numbers(answer.name) <= allowed:
         yield "number"
-    if detect(answer.description) != segment.language or (segment.language == "zh") != (detect(answer.name) == "zh"):
+    if (segment.language == "zh") != (detect(answer.name) == "zh"):
         yield "language"
     if fold_name(answer.name) in taken:
         yield "taken"
@@ -178,7 +176,13 @@ def templated(segment: Nameless, taken: set[str]) -> Naming:
     number = 2
     while fold_name(name) in taken:
         name, number = f"{labels[0]} ({number})", number + 1
+    return Naming(name, described(segment), "")
+
+
+def described(segment: Nameless) -> str:
+    """What sets a segment apart, in one line: its most telling features."""
+    chinese = segment.language == "zh"
     lines = [_line(feature, segment.language) for feature in segment.features[:3]]
     if not lines:
-        return Naming(name, "没有明显的共同点。" if chinese else "Nothing sets them apart.", "")
-    return Naming(name, ("；".join(lines) + "。") if chinese else "; ".join(lines).capitalize() + ".", "")
+        return "没有明显的共同点。" if chinese else "Nothing sets them apart."
+    return ("；".join(lines) + "。") if chinese else "; ".join(lines).capitalize() + "."

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from limner.agents.extractor.parts import split_parts
 from limner.agents.extractor.plan import Plan
-from limner.agents.extractor.prompt import AboutHistory, AboutPart, AboutText, EventTexts, Question
+from limner.agents.extractor.prompt import MESSAGES, AboutHistory, AboutPart, AboutText, EventTexts, Question
 from limner.agents.extractor.schema import FEELINGS, WORDINGS
 from limner.evidence.overlap import shares_words
 from limner.evidence.records import Polarity, Signal, SignalKind, Span
@@ -101,6 +101,11 @@ def _topic(text: Any, fallback: str) -> str:
 
 def _sentiment(reader: _Reader) -> Iterator[Signal]:
     about = cast(AboutText, reader.question.about)
+    mood = reader.wording.moods.get(reader.answer.text.strip()) if about.text.kind in MESSAGES else None
+    if mood is not None:
+        if mood != "neutral":
+            yield _whole(reader, about, mood, reader.certainty)
+        return
     positive, confidence = sentiment_of(reader.answer, reader.wording.positive, reader.plan, reader.question.lang)
     rejected = "model_unsure" if confidence < SURE else ""
     yield _whole(reader, about, "positive" if positive else "negative", confidence, rejected)

@@ -19,6 +19,9 @@ LONGEST_TEXT = 1500
 
 CUT = " … "
 
+MESSAGES = ("chat", "support")
+"""Kinds of events that are messages to the shop: most are questions, neither positive nor negative."""
+
 
 @dataclass(frozen=True, slots=True)
 class AboutText:
@@ -94,7 +97,15 @@ def language_of(text: TextOfUser) -> str:
 
 def _sentiment(text: TextOfUser) -> Question:
     lang = language_of(text)
-    return Question(text.user_id, lang, sentiment_request(text.text, lang), AboutText(text))
+    asked = mood_request if text.kind in MESSAGES else sentiment_request
+    return Question(text.user_id, lang, asked(text.text, lang), AboutText(text))
+
+
+def mood_request(text: str, lang: str) -> ChatRequest:
+    """Asks for the mood of a message in one word, in the language given."""
+    prompt = load("mood", lang)
+    choices = tuple(WORDINGS[lang].moods)
+    return ChatRequest(prompt.render(text=shortened(text)), prompt.id, choices=choices, max_tokens=6)
 
 
 def sentiment_request(text: str, lang: str) -> ChatRequest:

@@ -30,7 +30,8 @@ class Wording:
     """The words in which a small model answers in one language.
 
     Attributes:
-        positive, negative: Answers to the sentiment question.
+        positive, negative: Answers to the sentiment question, asked of reviews and posts.
+        moods: Answers to the mood question, asked of messages, which are often neither.
         feelings: The word for each feeling.
         nothing: The answer for a clause that says no feeling.
         unnamed: What stands for an object that the clause does not name.
@@ -41,6 +42,7 @@ class Wording:
 
     positive: str
     negative: str
+    moods: Mapping[str, Polarity]
     feelings: Mapping[str, str]
     nothing: str
     unnamed: str
@@ -64,11 +66,21 @@ class Wording:
 
 WORDINGS: Mapping[str, Wording] = {
     "en": Wording(
-        "positive", "negative", {w: w for w in FEELINGS}, "none", "it", ": ", "interest", "intent", "overall"
+        "positive",
+        "negative",
+        {"pleased": "positive", "upset": "negative", "neutral": "neutral"},
+        {w: w for w in FEELINGS},
+        "none",
+        "it",
+        ": ",
+        "interest",
+        "intent",
+        "overall",
     ),
     "zh": Wording(
         "正面",
         "负面",
+        {"满意": "positive", "不满": "negative", "平静": "neutral"},
         {"like": "喜欢", "dislike": "讨厌", "want": "想要", "need": "需要"},
         "无",
         "它",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, SENTIMENTS
+from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, OPENINGS, SENTIMENTS, standing
 from limner.evidence.overlap import shares_words
 from limner.evidence.persona import Sentence
 from limner.evidence.records import Trait
@@ -19,37 +19,42 @@ _NUMBER_WORD = re.compile(
 )
 
 
-def checked_sentences(answer: str, traits: Sequence[Trait]) -> list[Sentence]:
+def checked_sentences(answer: str, lang: str, traits: Sequence[Trait], *, cut: bool = False) -> list[Sentence]:
     """The sentences of an answer that hold, in order.
 
-    A sentence is refused if it names a trait that does not exist, holds a number that is in none of its traits' labels,
-    or shares no word with the label of any trait it rests on. Of the traits it names, those it speaks of are kept as
-    its support.
+    A sentence is refused if it names a trait that does not exist, begins with none of `OPENINGS`, or holds a number that
+    is in none of its traits' labels. Of the traits it names, those are kept as its support that fit its beginning and
+    share a word with it; if none is left, it is refused.
 
     Args:
-        answer: Lines such as `[T1,T3] Likes strong coffee.`
+        answer: Lines such as `[T1,T3] Likes strong coffee`.
+        lang: `zh` or `en`.
         traits: The traits that were shown as T1, T2, ...
+        cut: The answer ended for its length: the last line is not whole and is left out.
     """
     sentences: list[Sentence] = []
-    for line in answer.splitlines():
+    for line in answer.splitlines()[: -1 if cut else None]:
         match = _LINE.match(line.strip())
-        sentence = _checked(match[1], match[2].strip(), traits) if match else None
+        sentence = _checked(match[1], match[2].strip(), lang, traits) if match else None
         if sentence is not None and all(sentence.text != other.text for other in sentences):
             sentences.append(sentence)
     return sentences
 
 
-def _checked(marks: str, text: str, traits: Sequence[Trait]) -> Sentence | None:
+def _checked(marks: str, text: str, lang: str, traits: Sequence[Trait]) -> Sentence | None:
     shown = {f"T{number}": trait for number, trait in enumerate(traits, 1)}
     named = list(dict.fromkeys(mark.strip() for mark in marks.split(",")))
-    if any(mark not in shown for mark in named):
+    opening = max((o for o in OPENINGS[lang] if text.startswith(o)), key=len, default="")
+    if not opening or any(mark not in shown for mark in named):
         return None
-    resting = [shown[mark] for mark in named if _speaks_of(text, shown[mark])]
+    fitting = [shown[m] for m in named if standing(shown[m].kind, shown[m].polarity) in OPENINGS[lang][opening]]
+    resting = [trait for trait in fitting if _speaks_of(text, trait)]
     labels = " ".join(trait.label for trait in resting).casefold()
     numbers = [m.group().casefold() for pattern in (_NUMBER, _NUMBER_WORD) for m in pattern.finditer(text)]
     if not resting or any(number not in labels for number in numbers):
         return None
-    return Sentence(text, tuple(trait.trait_id for trait in resting))
+    ended = text.rstrip(" .。,，;；、") + ("。" if lang == "zh" else ".")
+    return Sentence(ended, tuple(trait.trait_id for trait in resting))
 
 
 def _speaks_of(text: str, trait: Trait) -> bool:

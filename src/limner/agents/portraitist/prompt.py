@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, NARRATIVE_PATTERN, SENTIMENTS
+from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern
 from limner.evidence.records import Trait
 from limner.evidence.traits import canonical
 from limner.prompts import load
@@ -24,7 +24,9 @@ def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
     """Asks for a narrative from traits (those of `told_traits`), shown as T1, T2, ..., in `zh` or `en`."""
     prompt = load("narrative", lang)
     lines = [f"T{number} {trait_line(trait, lang)}" for number, trait in enumerate(traits, 1)]
-    return ChatRequest(prompt.render(traits="\n".join(lines)), prompt.id, pattern=NARRATIVE_PATTERN, max_tokens=110)
+    return ChatRequest(
+        prompt.render(traits="\n".join(lines)), prompt.id, pattern=narrative_pattern(lang), max_tokens=110
+    )
 
 
 def trait_line(trait: Trait, lang: str) -> str:

@@ -151,7 +151,9 @@ def _narrate(client: Client | None, portraits: list[_Portrait]) -> None:
         for index, outcome in client.each([narrative_request(p.lang, p.told) for p in asked]):
             portrait = asked[index]
             if isinstance(outcome, ChatAnswer):
-                portrait.sentences = tuple(checked_sentences(outcome.text, portrait.told))
+                cut = outcome.finish == "length"
+                held = checked_sentences(outcome.text, portrait.lang, portrait.told, cut=cut)
+                portrait.sentences = tuple(held)
                 said = len([line for line in outcome.text.splitlines() if line.strip()])
                 portrait.refused = said - len(portrait.sentences)
     for portrait in portraits:

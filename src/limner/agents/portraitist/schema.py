@@ -11,12 +11,58 @@ MOST_TRAITS = 8
 MOST_WORDS = 120
 """Words of a narrative; Chinese characters count one each."""
 
-_LINE = r"\[T[1-8](,T[1-8]){0,3}\] [^\n0-9０-９\[\]<>{}]{6,120}"
+OPENINGS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "en": {
+        "Interested in": frozenset({"interest"}),
+        "Keen on": frozenset({"interest", "preference"}),
+        "Likes": frozenset({"interest", "preference", "pleased"}),
+        "Cares about": frozenset({"interest", "preference", "need"}),
+        "Pleased with": frozenset({"preference", "pleased"}),
+        "Dislikes": frozenset({"objection"}),
+        "Let down by": frozenset({"objection", "unhappy"}),
+        "Unhappy with": frozenset({"objection", "unhappy"}),
+        "Of two minds about": frozenset({"torn"}),
+        "Wants": frozenset({"intent", "need"}),
+        "Looking for": frozenset({"intent", "need"}),
+        "Needs": frozenset({"need", "intent"}),
+    },
+    "zh": {
+        "关注": frozenset({"interest", "preference"}),
+        "热衷": frozenset({"interest", "preference"}),
+        "喜欢": frozenset({"interest", "preference", "pleased"}),
+        "看重": frozenset({"interest", "preference", "need"}),
+        "满意": frozenset({"preference", "pleased"}),
+        "不满": frozenset({"objection", "unhappy"}),
+        "不喜欢": frozenset({"objection", "unhappy"}),
+        "褒贬不一": frozenset({"torn"}),
+        "想要": frozenset({"intent", "need"}),
+        "正在找": frozenset({"intent", "need"}),
+        "打算": frozenset({"intent"}),
+        "需要": frozenset({"need", "intent"}),
+    },
+}
+"""What a sentence may begin with, and the standings of the traits it can then rest on (see `standing`). With a free
+beginning the default model wrote of a parent that she was "a baby who loves cute toys"."""
 
-NARRATIVE_PATTERN = rf"{_LINE}(\n{_LINE}){{0,2}}"
-"""Regular expression of the answer: up to three lines such as `[T1,T3] Likes strong coffee and quiet mornings`, without
-digits: the sentence of facts is code's alone. (Given slots to fill, the default model put the main category where a
-size belonged.)"""
+
+def standing(kind: str, polarity: str) -> str:
+    """How a trait stands to its label: its kind, or for a sentiment `pleased`, `unhappy` or `torn`."""
+    if kind != "sentiment":
+        return kind
+    return {"positive": "pleased", "negative": "unhappy"}.get(polarity, "torn")
+
+
+def narrative_pattern(lang: str) -> str:
+    """Regular expression of the answer: up to three lines such as `[T1,T3] Likes strong coffee and quiet mornings`.
+
+    There are no digits and no slots in it: the sentence of facts is code's alone. (Given slots to fill, the default
+    model put the main category where a size belonged.)
+    """
+    openings = "|".join(OPENINGS[lang])
+    space = " " if lang == "en" else ""
+    line = rf"\[T[1-8](,T[1-8]){{0,2}}\] ({openings}){space}[^\n0-9０-９\[\]<>{{}}]{{2,80}}"
+    return rf"{line}(\n{line}){{0,2}}"
+
 
 FACT_CLAUSES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "en": (
