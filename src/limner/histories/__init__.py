@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["IngestSummary", "Mapping", "ingest"]
 
 _HOMES = {"IngestSummary": "load", "Mapping": "mapping", "ingest": "load"}
-"""The module of each name that is offered here; it is imported on first use, because DuckDB and Arrow are slow to load."""
+"""The module of each name offered here; it is imported on first use, because DuckDB and Arrow are slow to load."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Cleaning, in SQL: text, numbers, times and words of a source.
 
-Cleaning is a chain of steps, each one SQL expression over the one before (`{x}`), so that no step is written or computed
-twice. Every chain gives null for what it cannot read, so that the caller can tell a missing value (nothing there) from an
-unreadable one (something there, nothing read).
+Cleaning is a chain of steps, each one SQL expression over the one before (`{x}`), so that no step is written or
+computed twice. Every chain gives null for what it cannot read, so that the caller can tell a missing value (nothing
+there) from an unreadable one (something there, nothing read).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _UNITS = (
 _PLAIN = "-?\\d+(\\.\\d+)?"
 
 _HALF_WIDTH = (
-    f"CASE WHEN regexp_matches({{x}}, '[^ -~]') THEN trim(translate(translate({{x}}, {literal(_FULL)}, {literal(_HALF)}),"
-    f" {literal(_BLANKS)}, {literal(' ' * len(_BLANKS))})) ELSE {{x}} END"
+    f"CASE WHEN regexp_matches({{x}}, '[^ -~]') THEN trim(translate(translate({{x}}, {literal(_FULL)},"
+    f" {literal(_HALF)}), {literal(_BLANKS)}, {literal(' ' * len(_BLANKS))})) ELSE {{x}} END"
 )
 
 NUMBER: Steps = (
@@ -60,7 +60,8 @@ NUMBER: Steps = (
     f"{{x}}, '(?i)^([-+(]?)\\s*{_CURRENCY}\\s*', '\\1'), '(?i)\\s*{_UNITS}(\\)?)$', '\\1') END",
     f"""CASE WHEN regexp_full_match({{x}}, '{_PLAIN}') THEN TRY_CAST({{x}} AS DOUBLE)
     WHEN regexp_full_match({{x}}, '[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d+)?') THEN TRY_CAST({{x}} AS DOUBLE)
-    WHEN regexp_full_match({{x}}, '[-+]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?') THEN TRY_CAST(replace({{x}}, ',', '') AS DOUBLE)
+    WHEN regexp_full_match({{x}}, '[-+]?\\d{{1,3}}(,\\d{{3}})+(\\.\\d*)?')
+        THEN TRY_CAST(replace({{x}}, ',', '') AS DOUBLE)
     WHEN regexp_full_match({{x}}, '[-+]?\\d{{1,3}}(\\.\\d{{3}})+,\\d+')
         THEN TRY_CAST(replace(replace({{x}}, '.', ''), ',', '.') AS DOUBLE)
     WHEN regexp_full_match({{x}}, '[-+]?\\d+,\\d{{1,2}}') THEN TRY_CAST(replace({{x}}, ',', '.') AS DOUBLE)
@@ -179,7 +180,8 @@ def time_sql(moment: str, zone: str, order: str) -> str:
     return f"""CASE
     WHEN regexp_matches({moment}, '{YEAR_FIRST}') THEN CASE
         WHEN regexp_matches({moment}, '{_ZONE}') THEN timezone('UTC', TRY_CAST({moment} AS TIMESTAMPTZ))
-        WHEN regexp_matches({moment}, '[AaPp][Mm]$') THEN {here(f"try_strptime(upper({moment}), {_formats(_HALF_DAY)})")}
+        WHEN regexp_matches({moment}, '[AaPp][Mm]$')
+            THEN {here(f"try_strptime(upper({moment}), {_formats(_HALF_DAY)})")}
         ELSE {here(f"TRY_CAST({moment} AS TIMESTAMP)")} END
     WHEN regexp_matches({moment}, '{DIGITS}') THEN CASE {digits}
         WHEN abs({number}) < 1e8 THEN NULL
@@ -209,6 +211,8 @@ def lookup_sql(expression: str, words: Mapping[str, str], otherwise: str = "NULL
 def currency_sql(*expressions: str) -> str:
     """SQL that finds the currency by the sign in one of several amounts."""
     branches = [
-        f"WHEN contains({e}, {literal(sign)}) THEN {literal(code)}" for e in expressions for sign, code in CURRENCY_SIGNS
+        f"WHEN contains({amount}, {literal(sign)}) THEN {literal(code)}"
+        for amount in expressions
+        for sign, code in CURRENCY_SIGNS
     ]
     return f"CASE {' '.join(branches)} END" if branches else "NULL"

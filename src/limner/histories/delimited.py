@@ -1,8 +1,8 @@
 """Tables of delimited text (CSV, TSV and their kin): the dialect, and reading row by row where a file is not clean.
 
-DuckDB reads a clean file, strictly. Where it finds anything irregular the file is read again here, slowly and carefully:
-good rows are kept, each bad one is given back with its reason, and one stray quote costs one row, not the rest of the
-file.
+DuckDB reads a clean file, strictly. Where it finds anything irregular the file is read again here, slowly and
+carefully: good rows are kept, each bad one is given back with its reason, and one stray quote costs one row, not the
+rest of the file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def sniff(head: str, *, tabs: bool = False) -> Dialect:
     return Dialect(delimiter, escape, header, names)
 
 
-def _reader(lines: Iterable[str], delimiter: str, escape: str, *, strict: bool = False, quoting: int = 0) -> Iterator[list[str]]:
+def _reader(
+    lines: Iterable[str], delimiter: str, escape: str, *, strict: bool = False, quoting: int = csv.QUOTE_MINIMAL
+) -> Iterator[list[str]]:
     backslash = escape == "\\"
     return csv.reader(
         lines,

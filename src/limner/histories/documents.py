@@ -23,7 +23,7 @@ def shape_of(head: str) -> Shape:
     except ValueError:
         rest = text[len(first) :].lstrip()
         cut_or_pretty = not rest or not rest.startswith("{")
-        return "objects" if cut_or_pretty and first.strip() in {"{", ""} or _is_pretty(first) else "lines"
+        return "objects" if (cut_or_pretty and first.strip() in {"{", ""}) or _is_pretty(first) else "lines"
     return "lines"
 
 

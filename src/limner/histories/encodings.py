@@ -1,8 +1,8 @@
 """The text encoding of a file, and its lines one by one with the broken ones marked.
 
-Files come in UTF-8, in UTF-16 (Excel's "Unicode text") and in GB18030 with its subsets GBK and GB2312 (Chinese Windows).
-UTF-8 goes to DuckDB as it is; the rest is first rewritten as UTF-8. A line that cannot be decoded is marked, never
-dropped and never guessed at.
+Files come in UTF-8, in UTF-16 (Excel's "Unicode text") and in GB18030 with its subsets GBK and GB2312 (Chinese
+Windows). UTF-8 goes to DuckDB as it is; the rest is first rewritten as UTF-8. A line that cannot be decoded is marked,
+never dropped and never guessed at.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ GB_BROKEN = 0.05
 """The share of lines with wide characters that may fail for a file still to count as GB18030."""
 
 GB_COMMON = 0.8
-"""The share of wide characters that must be of the everyday set (GB2312). Western letters with accents, read as GB18030,
-give rare characters instead, because their second byte is a plain letter."""
+"""The share of wide characters that must be of the everyday set (GB2312). Western letters with accents, read as
+GB18030, give rare characters instead, because their second byte is a plain letter."""
 
 PIECE = 1 << 20
 """Bytes read at a time."""

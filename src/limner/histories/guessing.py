@@ -1,7 +1,7 @@
 """Guessing a mapping from a source's column names, in Chinese or English, and from its values.
 
-A name proposes, the values decide: a column called `score` that holds no numbers is no rating. What was guessed is shown
-and can be saved as a mapping file, so that a person corrects it once instead of describing everything.
+A name proposes, the values decide: a column called `score` that holds no numbers is no rating. What was guessed is
+shown and can be saved as a mapping file, so that a person corrects it once instead of describing everything.
 """
 
 from __future__ import annotations
@@ -15,18 +15,27 @@ from typing import cast
 import duckdb
 
 from limner.errors import UsageError
-from limner.histories.cleaning import BELIEVED, DAY_OR_MONTH_FIRST, GIVEN, MOMENT, NUMBER, RATING, Steps, apply, step_sql, time_sql
+from limner.histories.cleaning import (
+    BELIEVED,
+    DAY_OR_MONTH_FIRST,
+    GIVEN,
+    MOMENT,
+    NUMBER,
+    RATING,
+    Steps,
+    step_sql,
+    time_sql,
+)
+from limner.histories.columns import Column, Raw, distinct_given
 from limner.histories.mapping import FIELDS, KINDS, Kind, Mapping
-from limner.histories.reading import Column, Raw
-from limner.histories.staging import distinct_given
 from limner.histories.words import (
     FIELD_NAMES,
-    FILE_KINDS,
+    FILE_WORDS,
     KIND_WORDS,
     LANGUAGE_WORDS,
+    MORE_NAMES,
     VOLATILE_NAMES,
     plain_name,
-    table,
 )
 
 SAMPLE = 2_000
@@ -44,14 +53,14 @@ FEW = 60
 LONG = 20
 """The mean number of characters from which an unnamed column is taken for the text."""
 
-ITEM_TEXTS = "description desc item_description product_description features detail details intro copy 描述 介绍 简介 详情 卖点 文案"
-
 ORDER = (
     "user_id other_id ts item_id session_id rating price quantity amount weight kind role currency lang channel device"
     " place category text text_title title"
 ).split()
 """Fields in the order in which they choose a column: those that values can confirm first."""
 
+_person = re.compile(r"user|customer|cust|member|client|buyer|reviewer|用户|客户|会员|买家|顾客")
+_number = re.compile(r"id|no|num|key|编号|号|码")
 _aside = re.compile(r"[(（\[【].*?[)）\]】]")
 
 
@@ -148,8 +157,8 @@ def _table_kind(sample: _Sample, source: str) -> str:
     words = set(re.split(r"[^a-z\u4e00-\u9fff]+", source.lower().rsplit("/", 1)[-1]))
     if {"user_id", "other_id"} <= set(found["ties"]):
         return "ties"
-    for kind, names in FILE_KINDS.items():
-        if words & set(names.split()) and set(FIELDS[kind].required) <= set(found[kind]):
+    for kind, names in FILE_WORDS.items():
+        if words & set(names) and set(FIELDS[kind].required) <= set(found[kind]):
             return kind
     if "user_id" not in found["events"]:
         return "items" if "item_id" in found["items"] else "events"
@@ -176,15 +185,7 @@ def _choose(sample: _Sample, kind: str) -> dict[str, tuple[str, ...]]:
 
 def _candidates(columns: list[Column], field: str, kind: str) -> list[Column]:
     """Columns whose name is one of a field's names, the likeliest first."""
-    names = FIELD_NAMES[field].split()
-    if kind == "items" and field == "text":
-        names = ITEM_TEXTS.split() + names
-    if kind == "items" and field == "item_id":
-        names = [*names, "id", "编号", "编码"]
-    if kind == "users" and field == "user_id":
-        names = [*names, "id", "编号"]
-    if kind == "ties" and field == "user_id":
-        names = [*names, "from_user", "from_user_id", "source_id", "src", "follower_id", "user1", "user_id_1", "from_id"]
+    names = FIELD_NAMES[field] + MORE_NAMES.get(kind, {}).get(field, ())
     ranks = {name.replace("_", ""): rank for rank, name in reversed(list(enumerate(names)))}
     ranked: list[tuple[int, int, Column]] = []
     for column in columns:
@@ -209,7 +210,7 @@ def _numbers(sample: _Sample, column: Column) -> bool:
 
 
 def _some_language(sample: _Sample, column: Column) -> bool:
-    words = ", ".join(f"'{word}'" for word in table(LANGUAGE_WORDS))
+    words = ", ".join(f"'{word}'" for word in LANGUAGE_WORDS)
     return sample.share(column, f"lower(x) IN ({words}) OR regexp_full_match(x, '[a-zA-Z]{{2}}')") >= TIMES
 
 
@@ -242,25 +243,30 @@ def _add_by_values(sample: _Sample, chosen: dict[str, tuple[str, ...]], free: li
                     free.remove(column)
                     break
     else:
-        named = [c for c in plain if re.search(r"time|date|日期|时间", c.name.lower()) and "birth" not in c.name.lower()]
-        for column in named:
-            if sample.times(column) >= TIMES:
+        for column in plain:
+            name = column.name.lower()
+            if re.search(r"time|date|日期|时间", name) and "birth" not in name and sample.times(column) >= TIMES:
                 chosen["ts"] = (column.name,)
                 free.remove(column)
                 break
     if "text" not in chosen:
-        for column in [c for c in free if not c.nested]:
-            long = sample.measure(column, "avg(length(x))") >= LONG
-            if long and sample.measure(column, "count(DISTINCT x) / greatest(count(x), 1)") >= 0.5:
-                if sample.share(column, "contains(x, ' ') OR regexp_matches(x, '\\p{Han}{4}')") >= 0.6:
-                    chosen["text"] = (column.name,)
-                    free.remove(column)
-                    break
+        prose = next((c for c in free if not c.nested and _is_prose(sample, c)), None)
+        if prose:
+            chosen["text"] = (prose.name,)
+            free.remove(prose)
     if "user_id" not in chosen:
-        pattern = r"(user|customer|cust|member|client|buyer|reviewer|用户|客户|会员|买家|顾客)"
-        likely = [c for c in free if re.search(pattern, c.name.lower()) and re.search(r"id|no|num|key|编号|号|码", c.name.lower())]
+        likely = next((c for c in free if _person.search(c.name.lower()) and _number.search(c.name.lower())), None)
         if likely:
-            chosen["user_id"] = (likely[0].name,)
+            chosen["user_id"] = (likely.name,)
+
+
+def _is_prose(sample: _Sample, column: Column) -> bool:
+    """Whether a column holds sentences: long values, mostly different, of several words."""
+    return (
+        sample.measure(column, "avg(length(x))") >= LONG
+        and sample.measure(column, "count(DISTINCT x) / greatest(count(x), 1)") >= 0.5
+        and sample.share(column, "contains(x, ' ') OR regexp_matches(x, '\\p{Han}{4}')") >= 0.6
+    )
 
 
 def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
@@ -273,7 +279,7 @@ def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
         rows = sample.connection.execute(
             f"SELECT DISTINCT lower(x) FROM {distinct_given(sample.raw, column)} LIMIT {FEW + 1}"
         ).fetchall()
-        known = table(KIND_WORDS)
+        known = KIND_WORDS
         words = sorted(str(row[0]) for row in rows if row[0] is not None)
         kinds = {word: known.get(word, known.get(word.replace("-", "_").replace(" ", "_"), "other")) for word in words}
         unknown = [word for word in words if kinds[word] == "other" and word not in known]
@@ -288,7 +294,9 @@ def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
         doubts.append("no column looks like a time; events are kept without one")
     taken = {name for names in columns.values() for name in names}
     volatile = tuple(
-        c.name for c in sample.raw.columns if not c.nested and c.name not in taken and plain_name(c.name) in VOLATILE_NAMES
+        c.name
+        for c in sample.raw.columns
+        if not c.nested and c.name not in taken and plain_name(c.name) in VOLATILE_NAMES
     )
     negative = "return" if constants.get("kind") == "order" else ""
     finished = replace(
@@ -311,35 +319,3 @@ def _constant_kind(fields: set[str]) -> str:
         ("view", {"item_id"}),
     )
     return next((kind for kind, needs in rules if needs <= fields), "other")
-
-
-@dataclass(frozen=True, slots=True)
-class DateOrder:
-    """How dates such as 03/04/2024 are read in one column.
-
-    Attributes:
-        order: `DMY`, `MDY`, or `mixed` where the column holds dates of both sorts.
-        certain: Whether the column itself shows it.
-    """
-
-    order: str
-    certain: bool
-
-
-def date_order(connection: duckdb.DuckDBPyConnection, raw: Raw, columns: list[Column]) -> DateOrder:
-    """Decides for a whole column whether day or month comes first: by any number above 12 in either place.
-
-    A column that shows neither is read month first and is not certain; one without such dates is certain.
-    """
-    text = columns[0].text
-    first, second = (f"TRY_CAST(regexp_extract(x, '{DAY_OR_MONTH_FIRST}', {g}) AS INTEGER)" for g in (1, 2))
-    days, months, any_ = connection.execute(
-        f"SELECT coalesce(bool_or({first} > 12), false), coalesce(bool_or({second} > 12), false), count({first})"
-        f" FROM {apply(GIVEN + MOMENT[:1], f'(SELECT {text} AS x FROM {raw.table})')}"
-        " WHERE regexp_matches(x, '^\\d{1,2}[-/]')"
-    ).fetchall()[0]
-    if days and months:
-        return DateOrder("mixed", certain=True)
-    if days or months:
-        return DateOrder("DMY" if days else "MDY", certain=True)
-    return DateOrder("MDY", certain=not any_)

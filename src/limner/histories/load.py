@@ -35,6 +35,8 @@ from limner.histories.staging import Statement, create_stage, occurring_words, s
 from limner.histories.store import Store, new_run_id
 from limner.histories.summary import IngestSummary, Reading, save_mappings
 
+__all__ = ["FRAME", "IngestSummary", "Progress", "Reading", "ingest", "save_mappings"]
+
 Progress = Callable[[str, int, int], None]
 """Called as each source is begun, with its name, how many are done and how many there are."""
 
@@ -154,7 +156,8 @@ class _Load:
         except OSError as error:
             quarantine.discard()
             where = error.filename or self.store.path
-            raise WorkspaceError(f"Cannot write {where}: {error.strerror}. Check permissions and free space.") from error
+            reason = error.strerror or str(error)
+            raise WorkspaceError(f"Cannot write {where}: {reason}. Check permissions and free space.") from error
         except duckdb.Error as error:
             quarantine.discard()
             raise WorkspaceError(

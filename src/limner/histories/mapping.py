@@ -108,7 +108,8 @@ class Mapping:
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
-            raise UsageError(f"There is no mapping file {path}. `limner ingest FILE --save-map {path}` makes one.") from error
+            hint = f"`limner ingest FILE --save-map {path}` makes one."
+            raise UsageError(f"There is no mapping file {path}. {hint}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not a TOML file: {error}. See docs/ingest.md for its form.") from error
         except OSError as error:
@@ -234,7 +235,8 @@ def _check(mapping: Mapping) -> None:
     try:
         ZoneInfo(mapping.timezone)
     except (ValueError, OSError, LookupError) as error:
-        raise UsageError(f"there is no time zone {mapping.timezone!r}. Use a name such as Asia/Shanghai or UTC.") from error
+        hint = "Use a name such as Asia/Shanghai or UTC."
+        raise UsageError(f"there is no time zone {mapping.timezone!r}. {hint}") from error
 
 
 def _unwrapped(value: Any) -> Any:

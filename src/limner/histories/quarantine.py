@@ -1,7 +1,7 @@
 """The quarantine file: every row that could not be used, with its file, its number and the reason.
 
-One JSON object a line: `{"file", "row", "reason", "raw"}`. `raw` is the row as it was read, so that it can be mended and
-loaded again.
+One JSON object a line: `{"file", "row", "reason", "raw"}`. `raw` is the row as it was read, so that it can be mended
+and loaded again.
 """
 
 from __future__ import annotations

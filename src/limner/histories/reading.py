@@ -6,7 +6,7 @@ is the file read again row by row in Python, which keeps the good rows and gives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limner.errors import DataError
+from limner.histories.columns import Column, Raw, to_arrow, typed_column
 from limner.histories.delimited import DELIMITERS, Dialect, Record, careful_records, sniff, unique_names
 from limner.histories.documents import Shape, careful_documents, shape_of
 from limner.histories.encodings import detect_encoding, judge_encoding, lines, open_bytes, transcode
@@ -37,40 +38,6 @@ MAX_COLUMNS = 2_000
 
 NESTED_SAMPLE = 1_000
 """Rows in which nested JSON objects are looked for, to offer `user.id` as a column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a raw table.
-
-    Attributes:
-        name: Its name in the source.
-        text: SQL for its value as text; null where there is none.
-        json: SQL for its value as JSON, for `attrs`; null where there is none.
-        nested: It lies inside another column, which holds its value too.
-    """
-
-    name: str
-    text: str
-    json: str
-    nested: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A source as read.
-
-    Attributes:
-        table: The DuckDB table.
-        row: SQL for a row's number in the file, as a spreadsheet shows it: the header, if there is one, is row 1.
-        columns: The source's columns.
-        bad: How many rows went to the quarantine while reading.
-    """
-
-    table: str
-    row: str
-    columns: tuple[Column, ...]
-    bad: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +96,7 @@ class Reader:
 
     def _typed(self, names: tuple[str, ...], first: int) -> Raw:
         types = [str(row[1]) for row in self.connection.execute("DESCRIBE raw").fetchall()]
-        columns = tuple(_typed_column(n, f"c{i}", t) for i, (n, t) in enumerate(zip(names, types, strict=True)))
+        columns = tuple(typed_column(n, f"c{i}", t) for i, (n, t) in enumerate(zip(names, types, strict=True)))
         return Raw("raw", f"rowid + {first}", columns)
 
     def _delimited(self, source: Source, encoding: str) -> Raw:
@@ -291,36 +258,6 @@ class Reader:
             yield from rows
 
 
-def to_arrow(frame: Any) -> pa.Table:
-    """A pandas or Polars frame, or an Arrow table, as an Arrow table; columns of mixed types become text.
-
-    Raises:
-        DataError: It is none of these.
-    """
-    if isinstance(frame, pa.Table):
-        return frame
-    if hasattr(frame, "to_arrow"):
-        return frame.to_arrow()
-    if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
-        raise DataError(f"A {type(frame).__name__} is no source. Give a path, a pandas or Polars frame or an Arrow table.")
-    arrays: list[pa.Array] = []
-    for position in range(frame.shape[1]):
-        series = frame.iloc[:, position]
-        try:
-            arrays.append(pa.Array.from_pandas(series))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            values = [None if _is_missing(value) else str(value) for value in series]
-            arrays.append(pa.array(values, pa.string()))
-    merged = [a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays]
-    return pa.Table.from_arrays(merged, names=[str(name) for name in frame.columns])
-
-
-def _is_missing(value: Any) -> bool:
-    import pandas as pd
-
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
-
-
 def _csv_query(path: Path, gzipped: bool, dialect: Dialect) -> str:
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
     return (
@@ -338,42 +275,6 @@ def _json_query(path: Path, gzipped: bool, shape: Shape) -> str:
         f" maximum_object_size = {MAX_OBJECT}, hive_partitioning = false,"
         f" compression = '{'gzip' if gzipped else 'uncompressed'}')"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _TypeForm:
-    """How values of a type become text and JSON; `{c}` stands for the column."""
-
-    text: str
-    json: str
-
-
-_FLOAT = _TypeForm(
-    "CASE WHEN isfinite({c}) AND {c} = trunc({c}) AND abs({c}) < 1e15 THEN {c}::BIGINT::VARCHAR"
-    " WHEN NOT isnan({c}) THEN {c}::VARCHAR END",
-    "CASE WHEN isfinite({c}) THEN to_json({c}) END",
-)
-_BINARY = _TypeForm("coalesce(try(decode({c})), {c}::VARCHAR)", "to_json(coalesce(try(decode({c})), {c}::VARCHAR))")
-_WORDS = _TypeForm("array_to_string({c}, '|')", "to_json({c})")
-_NESTED = _TypeForm("to_json({c})::VARCHAR", "to_json({c})")
-_PLAIN = _TypeForm("{c}::VARCHAR", "to_json({c})")
-_AS_TEXT = _TypeForm("{c}::VARCHAR", "to_json({c}::VARCHAR)")
-
-
-def _form(kind: str) -> _TypeForm:
-    rules: tuple[tuple[Callable[[str], bool], _TypeForm], ...] = (
-        (lambda t: t == "VARCHAR[]", _WORDS),
-        (lambda t: t.endswith("]") or t.startswith(("STRUCT", "MAP", "UNION", "JSON")), _NESTED),
-        (lambda t: t in {"DOUBLE", "FLOAT"}, _FLOAT),
-        (lambda t: t == "BLOB", _BINARY),
-        (lambda t: t.startswith(("TIME", "DATE", "INTERVAL", "UUID", "ENUM", "BIT")), _AS_TEXT),
-    )
-    return next((form for applies, form in rules if applies(kind)), _PLAIN)
-
-
-def _typed_column(name: str, column: str, kind: str) -> Column:
-    form = _form(kind)
-    return Column(name, f"({form.text.format(c=column)})", f"({form.json.format(c=column)})")
 
 
 def _pointer(key: str) -> str:

@@ -1,8 +1,8 @@
 """Repeats within a load and duplicates of what is stored: which of the staged rows are new.
 
-An event's id is a hash of what it says. Rows of one load that say exactly the same are repeats: two equal order lines may
-be two sales and are kept, told apart by their ordinal; two equal reviews are one, and the second is dropped. Because the
-ordinal starts at nought in every load, loading a file twice gives the same ids and adds nothing.
+An event's id is a hash of what it says. Rows of one load that say exactly the same are repeats: two equal order lines
+may be two sales and are kept, told apart by their ordinal; two equal reviews are one, and the second is dropped. As
+the ordinal starts at nought in every load, loading a file twice gives the same ids and adds nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from limner.histories.store import quote_path as literal
 Policy = Literal["keep", "drop"]
 
 ID_LENGTH = 24
-"""Hex digits of an event id: 96 bits, so that among 100 million events a chance collision has odds below one in 10^12."""
+"""Hex digits of an event id: 96 bits; among 100 million events the odds of one collision are below 1 in 10^12."""
 
 KEYS: dict[str, str] = {"items": "item_id", "users": "user_id", "ties": "user_id, other_id, kind"}
 """What identifies a row of the tables that hold one row for each thing; the last one in a load wins."""
@@ -67,7 +67,8 @@ def settle_events(connection: duckdb.DuckDBPyConnection, policy: Policy | None) 
         return (
             f"SELECT s.*, coalesce(a.ordinal, 0) AS ordinal, CASE WHEN a.ordinal IS NULL THEN left(s.h, {ID_LENGTH})"
             f" ELSE left(md5(s.h || '#' || a.ordinal), {ID_LENGTH}) END AS event_id"
-            f" FROM ({rows}) s LEFT JOIN again a USING (r) WHERE a.ordinal IS NULL OR ({keeps.replace('kind', 'a.kind')})"
+            f" FROM ({rows}) s LEFT JOIN again a USING (r)"
+            f" WHERE a.ordinal IS NULL OR ({keeps.replace('kind', 'a.kind')})"
         )
 
     connection.execute(
@@ -94,7 +95,7 @@ def settle_things(connection: duckdb.DuckDBPyConnection, kind: str) -> Counts:
     )
     staged, last, new = _row(
         connection,
-        f"SELECT (SELECT count(*) FROM staged_{kind}), (SELECT count(*) FROM last_{kind}), (SELECT count(*) FROM new_{kind})",
+        f"SELECT {', '.join(f'(SELECT count(*) FROM {state}_{kind})' for state in ('staged', 'last', 'new'))}",
     )
     return Counts(0, staged - last, last - new, new)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from limner.errors import UsageError
 from limner.histories.cleaning import (
     BELIEVED,
     GIVEN,
@@ -22,19 +21,18 @@ from limner.histories.cleaning import (
     RATING,
     TEXT,
     Steps,
-    apply,
     currency_sql,
     lookup_sql,
     step_sql,
     time_sql,
 )
+from limner.histories.columns import Column, Raw, distinct_given, find, find_column
 from limner.histories.language import detect_sql
 from limner.histories.mapping import FIELDS, JOINS, Mapping
 from limner.histories.quarantine import Quarantine
-from limner.histories.reading import Column, Raw
 from limner.histories.schema import TABLES
 from limner.histories.store import quote_path as literal
-from limner.histories.words import KIND_WORDS, LANGUAGE_WORDS, ROLE_WORDS, table
+from limner.histories.words import KIND_WORDS, LANGUAGE_WORDS, ROLE_WORDS
 
 SHOWN = 60
 """Characters of a bad value that a reason shows."""
@@ -202,10 +200,10 @@ class Statement:
 
     def _extras(self) -> str:
         """SQL for the columns that no field takes: those that identify, and those that do not."""
-        taken = {c.name for names in self.mapping.columns.values() for n in names if (c := _find(self.raw, n))}
+        taken = {c.name for names in self.mapping.columns.values() for n in names if (c := find(self.raw, n))}
         left = [c for c in self.raw.columns if not c.nested and c.name not in taken]
-        dropped = {c.name for n in self.mapping.drop if (c := _find(self.raw, n))}
-        volatile = {c.name for n in self.mapping.volatile if (c := _find(self.raw, n))}
+        dropped = {c.name for n in self.mapping.drop if (c := find(self.raw, n))}
+        volatile = {c.name for n in self.mapping.volatile if (c := find(self.raw, n))}
         lasting = [c for c in left if c.name not in dropped | volatile]
         passing = [c for c in left if c.name in volatile - dropped]
         return f"{_members(lasting)} AS _said_attrs, {_members(passing)} AS _other_attrs"
@@ -218,13 +216,13 @@ class Statement:
         """Fields whose value depends on tables of words or on other fields."""
         found: dict[str, str] = {}
         if "lang" in fields:
-            found["lang"] = f"lower({lookup_sql('lower(lang)', table(LANGUAGE_WORDS), 'lang')})"
+            found["lang"] = f"lower({lookup_sql('lower(lang)', LANGUAGE_WORDS, 'lang')})"
         if self.mapping.kind == "events":
             kind = lookup_sql("lower(kind)", self.words.kinds, "'other'")
             if self.mapping.negative:
                 kind = f"CASE WHEN quantity < 0 OR amount < 0 THEN {literal(self.mapping.negative)} ELSE {kind} END"
             found["kind"] = kind
-            roles = lookup_sql("lower(role)", table(ROLE_WORDS), "lower(role)")
+            roles = lookup_sql("lower(role)", ROLE_WORDS, "lower(role)")
             found["role"] = f"CASE WHEN role IS NOT NULL THEN {roles} END"
         if self.mapping.kind == "ties":
             found["kind"] = "coalesce(kind, 'knows')"
@@ -294,7 +292,8 @@ def _members(columns: list[Column]) -> str:
     if not columns:
         return "NULL::VARCHAR"
     members = [
-        f"{literal(json.dumps(c.name, ensure_ascii=False) + ':')} || nullif(({c.json})::VARCHAR, '\"\"')" for c in columns
+        f"{literal(json.dumps(c.name, ensure_ascii=False) + ':')} || nullif(({c.json})::VARCHAR, '\"\"')"
+        for c in columns
     ]
     return f"nullif(concat_ws(',', {', '.join(members)}), '')"
 
@@ -305,31 +304,10 @@ def said_sql() -> str:
     return f"md5(concat_ws({SEPARATOR}, {values}, coalesce(_said_attrs, '')))"
 
 
-def _find(raw: Raw, name: str) -> Column | None:
-    exact = next((c for c in raw.columns if c.name == name), None)
-    if exact:
-        return exact
-    alike = [c for c in raw.columns if c.name.strip().lower() == name.strip().lower()]
-    return alike[0] if len(alike) == 1 else None
-
-
-def find_column(raw: Raw, name: str, source: str, field: str) -> Column:
-    """The column of a source that a mapping names; letter case matters only where it must.
-
-    Raises:
-        UsageError: The source has no such column.
-    """
-    found = _find(raw, name)
-    if found is None:
-        have = ", ".join(c.name for c in raw.columns[:30]) + (", ..." if len(raw.columns) > 30 else "")
-        raise UsageError(f"The mapping takes {field} from column {name!r}, which {source} does not have. It has: {have}")
-    return found
-
-
 def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, source: str) -> Words:
     """The meanings of the kind words that occur in a source, so that only those are looked for row by row."""
     own = {word.strip().lower(): kind for word, kind in mapping.kinds.items()}
-    known = {**table(KIND_WORDS), **own}
+    known = {**KIND_WORDS, **own}
     constant = mapping.constants.get("kind")
     names = mapping.columns.get("kind", ())
     present = {constant} if constant else set()
@@ -343,11 +321,6 @@ def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Ma
         present |= set(known)
     kinds = {word: meaning for word in present if (meaning := known.get(word) or known.get(_loose(word)))}
     return Words(kinds, tuple(sorted(present - set(kinds))))
-
-
-def distinct_given(raw: Raw, column: Column) -> str:
-    """A relation with the different given values `x` of a column."""
-    return apply(GIVEN, f"(SELECT DISTINCT {column.text} AS x FROM {raw.table})")
 
 
 def _loose(word: str) -> str:
