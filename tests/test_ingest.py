@@ -156,6 +156,9 @@ def test_the_form_of_a_file_does_not_change_ids(store, tmp_path):
         summary = ingest(store, write(tmp_path, name, content))
         assert balanced(summary), name
     assert len(events(store)) == 2
+    ingest(store, write(tmp_path, "n.csv", "user_id,ts,kind,floor,vip\nu3,2024-01-05,order,3,true\n"))
+    typed = write(tmp_path, "n.jsonl", '{"user_id": "u3", "ts": "2024-01-05", "kind": "order", "floor": 3, "vip": true}')
+    assert ingest(store, typed).duplicates == 1
 
 
 def test_loading_twice_adds_nothing(store, tmp_path):

@@ -301,7 +301,8 @@ def _members(columns: list[Column]) -> str:
 def said_sql() -> str:
     """SQL for the hash of what an event says."""
     values = ", ".join(f"coalesce(CAST({field} AS VARCHAR), '')" for field in IDENTITY)
-    return f"md5(concat_ws({SEPARATOR}, {values}, coalesce(_said_attrs, '')))"
+    # Without its quotes, so that a number and the same number as text say the same.
+    return f"md5(concat_ws({SEPARATOR}, {values}, replace(coalesce(_said_attrs, ''), '\"', '')))"
 
 
 def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, source: str) -> Words:
