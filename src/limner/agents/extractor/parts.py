@@ -18,8 +18,11 @@ about, endings say the verdict."""
 LONGEST_PART = 240
 """Characters. A longer part (a text without punctuation) is cut at white space, or hard where there is none."""
 
-_ENDS = re.compile(r"[。！？!?；;…\n]+[”’」』）)\"']*|\.+(?=[\s”\"')]|$)[”\"')]*")
+_ENDS = re.compile(r"[。！？!?；;…\n]+[”’」』）)\"']*|(?<!\.)\.++(?=[\s”\"')]|$)[”\"')]*")
 _PAUSES = re.compile(r"[，,](?=\D|$)|[:：](?=\s)|\s[-–—]+\s|——|～+|~+")
+
+_LINK = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
+"""A web address: signs inside it end nothing."""
 
 FULL = {"zh": 6, "en": 5}
 """Words after which a pause (a comma) ends a part; Chinese counts characters."""
@@ -45,12 +48,12 @@ def split_parts(text: str) -> list[Part]:
     """
     full = FULL[_script(text)]
     parts: list[Part] = []
-    start = 0
+    start = counted = words = 0
     for end, hard in _cuts(text):
-        piece = text[start:end]
-        if hard or count_words(piece) >= full:
+        words, counted = words + count_words(text[counted:end]), end
+        if hard or words >= full:
             parts.extend(_trimmed(text, start, end))
-            start = end
+            start, words = end, 0
     parts.extend(_trimmed(text, start, len(text)))
     if len(parts) <= MOST_PARTS:
         return parts
@@ -62,22 +65,23 @@ def _cuts(text: str) -> list[tuple[int, bool]]:
     """Offsets after which the text may be cut, and whether it must be."""
     ends = [(m.end(), True) for m in _ENDS.finditer(text)]
     pauses = [(m.end(), False) for m in _PAUSES.finditer(text)]
-    return sorted(ends + pauses)
+    linked = {offset for m in _LINK.finditer(text) for offset in range(m.start() + 1, m.end())}
+    return sorted(cut for cut in ends + pauses if cut[0] not in linked)
 
 
 def _trimmed(text: str, start: int, end: int) -> list[Part]:
     """The slice without white space at its ends, as one part or, if too long, several; none if it has too few words."""
-    while end - start > LONGEST_PART:
+    parts = []
+    while start < end:
         space = text.rfind(" ", start + LONGEST_PART // 2, start + LONGEST_PART)
-        middle = space if space > 0 else start + LONGEST_PART
-        return _trimmed(text, start, middle) + _trimmed(text, middle, end)
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    if count_words(text[start:end]) < FEWEST[_script(text[start:end])]:
-        return []
-    return [Part(start, end, text[start:end])]
+        stop = end if end - start <= LONGEST_PART else space if space > 0 else start + LONGEST_PART
+        piece = text[start:stop]
+        words = piece.strip()
+        if count_words(words) >= FEWEST[_script(words)]:
+            first = start + len(piece) - len(piece.lstrip())
+            parts.append(Part(first, first + len(words), words))
+        start = stop
+    return parts
 
 
 def _script(text: str) -> str:
