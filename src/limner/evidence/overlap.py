@@ -8,6 +8,9 @@ import unicodedata
 _LATIN_WORD = re.compile(r"[a-z0-9\u00c0-\u024f]+")
 _WIDE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3041-\u30ff\uac00-\ud7a3]+")
 
+_DOT = "\u0307"
+"""The dot that case folding splits off a Turkish capital I."""
+
 STEM = 4
 """Letters that two word forms must share at the beginning to count as one word (`noisy` and `noise`)."""
 
@@ -30,7 +33,7 @@ def shares_words(label: str, quote: str) -> bool:
 
 def _units(text: str) -> set[str]:
     """Latin words and pairs of Chinese characters (single characters where a run has one)."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().replace(_DOT, "")
     units = set(_LATIN_WORD.findall(folded))
     for run in _WIDE.findall(folded):
         units.update(run[i : i + 2] for i in range(max(1, len(run) - 1)))

@@ -11,7 +11,7 @@ from limner.agents.extractor.schema import HISTORY_SCHEMA, READING_SCHEMA, WORDI
 from limner.histories.language import detect
 from limner.histories.lines import History
 from limner.histories.texts import TextOfUser
-from limner.prompts import load
+from limner.prompts import load, neutralise
 from limner.serving.request import ChatRequest, Message
 
 LONGEST_TEXT = 1500
@@ -153,7 +153,7 @@ def repair_of(question: Question, answer: str, problem: str) -> Question:
     """The same question once more, with the unusable answer and what is wrong with it."""
     prompt = load("repair", question.lang)
     again = prompt.render(problem=problem)[-1]
-    messages = (*question.request.messages, Message("assistant", answer[:500]), again)
+    messages = (*question.request.messages, Message("assistant", neutralise(answer[:500])), again)
     return replace(question, request=replace(question.request, messages=messages, prompt=prompt.id))
 
 

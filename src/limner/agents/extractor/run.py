@@ -21,7 +21,7 @@ from limner.evidence.records import Signal
 from limner.evidence.spans import holds
 from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
-from limner.histories.texts import TextOfUser, user_texts
+from limner.histories.texts import OWN, TextOfUser, user_texts
 from limner.serving.client import Client
 from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure
 
@@ -149,10 +149,11 @@ def _readings(store: Store, plan: Plan, users: list[str], totals: _Totals) -> It
 
 
 def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
-    """The stored texts of the last event of every line."""
+    """The stored texts of the last event of every line; what an agent or a system said proves nothing."""
     wanted = [line.event_ids[-1] for history in histories for line in history.lines]
     query = (
-        "SELECT event_id, kind, ts, text_title, text, title FROM titled_events"
+        f"SELECT event_id, kind, ts, CASE WHEN {OWN} THEN text_title END AS text_title,"
+        f" CASE WHEN {OWN} THEN text END AS text, title FROM titled_events"
         " WHERE event_id IN (SELECT unnest($1::VARCHAR[]))"
     )
     with store.read() as db:
