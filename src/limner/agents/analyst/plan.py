@@ -173,7 +173,8 @@ def _order(
     if fact != "none" and not _fact_asked(fact, text):
         remarks.append(f"dropped the order by {fact}: the question has no word for it")
         fact = "none"
-    if average and fact == "none":
+    feeling = cues.POSITIVE.found(text) or cues.NEGATIVE.found(text)
+    if fact == "none" and (average or ((high or low) and not feeling)):
         fact = next((column.name for column in FACT_COLUMNS.values() if _fact_asked(column.name, text)), "none")
     if fact == "none" or not (high or low or average):
         return "none", "none"
@@ -247,7 +248,7 @@ def _topic(
             rest = rest[: number.start] + " " + rest[number.end :]
         for fact in facts:
             rest = cues.FACT_CUES[fact].removed(rest)
-        rest = cues.COMPARISON.removed(rest)
+        rest = cues.LOWEST.removed(cues.HIGHEST.removed(cues.COMPARISON.removed(rest)))
     words = cues.content_words(rest)
     if not words:
         return ""
