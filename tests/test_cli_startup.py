@@ -35,7 +35,7 @@ def test_help_imports_nothing_slow() -> None:
     assert result.stderr == "", f"imported at start-up: {result.stderr}"
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("status", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_starts_in_time(arguments: tuple[str, ...]) -> None:
     seconds = []
     for _ in range(TRIES):

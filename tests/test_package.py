@@ -192,7 +192,7 @@ def test_extras_named_in_messages_exist() -> None:
 
 
 def environment(folder: Path) -> Path:
-    """A new virtual environment that borrows this one's libraries, but not its limner; returns its Python.
+    """A new virtual environment that borrows this one's libraries and commands, but not its limner; returns its Python.
 
     A `.pth` line makes the libraries importable. Nested `.pth` files are not read, so an editable limner stays out of
     sight, and one installed as a copy comes after the new environment's own.
@@ -202,4 +202,8 @@ def environment(folder: Path) -> Path:
     place = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).stdout.strip()
     borrowed = [path for path in site.getsitepackages() if Path(path).is_dir()]
     Path(place, "borrowed.pth").write_text("\n".join(borrowed) + "\n", encoding="utf-8")
+    for command in Path(sys.executable).parent.iterdir():
+        here = python.parent / command.name
+        if os.name == "posix" and not here.exists() and not command.name.startswith(("limner", "python", "pip")):
+            here.symlink_to(command)
     return python
