@@ -39,8 +39,8 @@ def merge(signals: Iterable[Signal]) -> list[Trait]:
 
     Signals of one kind whose labels are equal in `canonical` form become one trait, under the label most often used.
     Confidence is w / (w + v + 1), where w is the summed confidence of the signals of the winning polarity and v that of
-    the others: one sure mention gives 0.5, contradiction lowers it, repetition raises it toward 1 (the rule of
-    succession with one imagined mention against).
+    the others, the same words counting once: one sure mention gives 0.5, contradiction lowers it, repetition raises it
+    toward 1 (the rule of succession with one imagined mention against).
     """
     groups: dict[tuple[str, str], list[Signal]] = {}
     for signal in signals:
@@ -55,7 +55,7 @@ def _merged(group: Sequence[Signal]) -> Trait:
     newest = sorted(group, key=lambda s: (s.ts or _EARLIEST, s.signal_id), reverse=True)
     spans: dict[Span, None] = {signal.evidence: None for signal in newest}
     label = Counter(s.label for s in newest).most_common(1)[0][0]
-    polarity, weight, against = _polarity(group)
+    polarity, weight, against = _polarity(newest)
     times = [s.ts for s in group if s.ts is not None]
     return Trait(
         trait_id=trait_id(first.user_id, first.kind, label),
@@ -73,9 +73,13 @@ def _merged(group: Sequence[Signal]) -> Trait:
 
 def _polarity(group: Sequence[Signal]) -> tuple[Polarity, float, float]:
     """The group's polarity, the weight for it and the weight against it."""
-    weights: Counter[Polarity] = Counter()
+    surest: dict[tuple[Span, Polarity], float] = {}
     for signal in group:
-        weights[signal.polarity] += signal.confidence  # type: ignore[assignment]
+        said = (signal.evidence, signal.polarity)
+        surest[said] = max(signal.confidence, surest.get(said, 0.0))
+    weights: dict[Polarity, float] = {}
+    for (_, polarity), confidence in surest.items():
+        weights[polarity] = weights.get(polarity, 0.0) + confidence
     total = sum(weights.values())
     winner, weight = max(weights.items(), key=lambda pair: (pair[1], pair[0]))
     if weight >= ONE_SIDED * total:

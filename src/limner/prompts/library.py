@@ -26,12 +26,24 @@ LANGUAGES = ("en", "zh")
 
 _NAME = re.compile(r"^(?P<name>[a-z_]+)\.v(?P<version>\d+)\.(?P<lang>[a-z]{2})\.jinja$")
 
-_CONTROL_TOKEN = re.compile(r"<\|(?=[a-z_]+\|>)|(?<=<)(?=/?(?:s|text|history|customer|product|data)>)", re.IGNORECASE)
-"""Chat-template control tokens (`<|im_end|>` and the like), end-of-sequence marks, and the tags our prompts delimit
-customer text with."""
+_CONTROL_TOKEN = re.compile(
+    r"(?<=<)(?=[|｜][^\s<>|｜]{1,40}[|｜]>)"
+    r"|(?<=<)(?=/?(?:s|sys|bos|eos|pad|unk|think|tool_call|tool_response|start_of_turn|end_of_turn)\s*>)"
+    r"|(?<=<)(?=/?(?:text|history|customer|product|data)\s*/?>)"
+    r"|(?<=\[)(?=/?INST\])",
+    re.IGNORECASE,
+)
+"""Inside the control tokens of chat templates (`<|im_end|>` and other families' like), and inside the tags that our
+prompts delimit customer text with."""
 
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
-"""Zero-width, bidirectional and tag characters: they can hide an instruction from a reader but not from a model."""
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Zero-width, bidirectional, tag and control characters and fillers (Unicode's Default_Ignorable_Code_Point, except the
+selector that makes a sign an emoji): they can hide an instruction from a reader but not from a model. Half characters,
+which no request can carry, go with them."""
 
 
 def neutralise(text: str) -> str:
@@ -40,7 +52,7 @@ def neutralise(text: str) -> str:
     Control tokens and our own delimiting tags get a space inside (`< |im_end|>`), invisible characters are left out.
     Stored text is never changed; only what a model reads.
     """
-    return _CONTROL_TOKEN.sub(lambda m: "< |" if m.group() else " ", _INVISIBLE.sub("", text))
+    return _CONTROL_TOKEN.sub(" ", _INVISIBLE.sub("", text))
 
 
 def _finalize(value: Any) -> Any:
