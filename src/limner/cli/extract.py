@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,7 @@ def extract(
         print_json(summary.to_json())
     else:
         _print(summary)
+    _print_failed(summary.failed)
     if summary.failed:
         raise typer.Exit(1)
 
@@ -63,11 +65,14 @@ def _named(users: str, users_file: Path | None) -> list[str] | None:
         if not named:
             raise UsageError(f"{users_file} names no user. Write one user id a line.")
         return named
-    return [user.strip() for user in users.split(",") if user.strip()] or None
+    named = [user.strip() for user in users.split(",") if user.strip()]
+    if users and not named:
+        raise UsageError("--users names no user. Write ids separated by commas, or leave it out for everyone.")
+    return named or None
 
 
 def _print(summary: ExtractSummary) -> None:
-    from limner.cli.output import console, remarks
+    from limner.cli.output import console
 
     out = console()
     out.print(
@@ -84,7 +89,14 @@ def _print(summary: ExtractSummary) -> None:
     )
     if summary.unread_texts:
         out.print(f"{summary.unread_texts:,} older texts beyond the plan's limit were not read.", markup=False)
-    for user, reason in list(summary.failed.items())[:20]:
-        remarks().print(f"failed: {user}: {reason}", style="red", markup=False)
-    if len(summary.failed) > 20:
-        remarks().print(f"... and {len(summary.failed) - 20} more users failed.", style="red", markup=False)
+
+
+def _print_failed(failed: Mapping[str, str]) -> None:
+    """Says on standard error which users failed and why."""
+    from limner.cli.output import remarks
+
+    aside = remarks()
+    for user, reason in list(failed.items())[:20]:
+        aside.print(f"failed: {user}: {reason}", style="red", markup=False, soft_wrap=True)
+    if len(failed) > 20:
+        aside.print(f"... and {len(failed) - 20} more users failed.", style="red", markup=False)

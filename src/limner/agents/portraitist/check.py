@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, OPENINGS, SENTIMENTS, standing
@@ -12,19 +13,25 @@ from limner.evidence.records import Trait
 from limner.histories.language import count_words
 
 _LINE = re.compile(r"^\[([^\]]+)\]\s*(.+)$")
-_NUMBER = re.compile(r"[0-9０-９{}]|[零两二三四五六七八九十百千万亿]+[次笔元块个件条天年月]")
-_NUMBER_WORD = re.compile(
-    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|thousands?|twice|thrice)\b",
-    re.I,
+_DIGITS = r"[{}]|\d+(?:[.,:/]\d+)*"
+_MEASURES = "次笔元块个件条天年月日周双瓶本杯台部张支只款家位人岁倍折套盒包份颗遍种"
+_NUMERALS = "零〇一两二三四五六七八九十百千万亿半"
+_CHINESE = rf"(?!一[{_MEASURES}])[{_NUMERALS}][{_NUMERALS}几多余来]*[{_MEASURES}]"
+_ENGLISH = (
+    r"\b(?:zero|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?|hundreds?|thousands?|millions?|billions?|twice|thrice)\b"
 )
+_NUMBER = re.compile(f"{_DIGITS}|{_CHINESE}|{_ENGLISH}")
+"""What tells a number: digits (slots too), Chinese numerals before a measure word, English number words; `one` and `一`
+are articles more often than numbers."""
 
 
 def checked_sentences(answer: str, lang: str, traits: Sequence[Trait], *, cut: bool = False) -> list[Sentence]:
     """The sentences of an answer that hold, in order.
 
-    A sentence is refused if it names a trait that does not exist, begins with none of `OPENINGS`, or holds a number that
-    is in none of its traits' labels. Of the traits it names, those are kept as its support that fit its beginning and
-    share a word with it; if none is left, it is refused.
+    A sentence is refused if it names a trait that does not exist, begins with none of `OPENINGS`, or holds a number
+    that is in none of its traits' labels. Of the traits it names, those are kept as its support that fit its beginning
+    and share a word with it; if none is left, it is refused.
 
     Args:
         answer: Lines such as `[T1,T3] Likes strong coffee`.
@@ -49,12 +56,16 @@ def _checked(marks: str, text: str, lang: str, traits: Sequence[Trait]) -> Sente
         return None
     fitting = [shown[m] for m in named if standing(shown[m].kind, shown[m].polarity) in OPENINGS[lang][opening]]
     resting = [trait for trait in fitting if _speaks_of(text, trait)]
-    labels = " ".join(trait.label for trait in resting).casefold()
-    numbers = [m.group().casefold() for pattern in (_NUMBER, _NUMBER_WORD) for m in pattern.finditer(text)]
-    if not resting or any(number not in labels for number in numbers):
+    known = {number for trait in resting for number in _numbers(trait.label)}
+    if not resting or not known.issuperset(_numbers(text)):
         return None
     ended = text.rstrip(" .。,，;；、") + ("。" if lang == "zh" else ".")
     return Sentence(ended, tuple(trait.trait_id for trait in resting))
+
+
+def _numbers(text: str) -> list[str]:
+    """The numbers in a text, in any width; signs such as `②` and `½` count by the digits in them."""
+    return _NUMBER.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def _speaks_of(text: str, trait: Trait) -> bool:
