@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from limner.histories.language import count_words, detect
 
-MOST_PARTS = 12
+MOST_PARTS = 8
 """Parts read of one text. Of a longer one the first two thirds and the last third are read: openings say what it is
 about, endings say the verdict."""
 
