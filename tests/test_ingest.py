@@ -157,7 +157,8 @@ def test_the_form_of_a_file_does_not_change_ids(store, tmp_path):
         assert balanced(summary), name
     assert len(events(store)) == 2
     ingest(store, write(tmp_path, "n.csv", "user_id,ts,kind,floor,vip\nu3,2024-01-05,order,3,true\n"))
-    typed = write(tmp_path, "n.jsonl", '{"user_id": "u3", "ts": "2024-01-05", "kind": "order", "floor": 3, "vip": true}')
+    row = {"user_id": "u3", "ts": "2024-01-05", "kind": "order", "floor": 3, "vip": True}
+    typed = write(tmp_path, "n.jsonl", json.dumps(row))
     assert ingest(store, typed).duplicates == 1
 
 
@@ -526,6 +527,33 @@ def test_a_folder_of_all_kinds(store, tmp_path):
     assert store.rows("SELECT attrs FROM users WHERE user_id = '007'")[0]["attrs"] == '{"city":"上海","age":30}'
     assert {r["user_id"] for r in store.rows("SELECT user_id FROM facts")} == {"007", "u2", "u9"}
     assert len(store.manifest().runs) == 2  # the load and its facts
+
+
+NAMED = {
+    "product_reviews.csv": ("user_id,item_id,ts,text\nu1,a,2024-01-01,fine words\n", "events", "review"),
+    "customer_orders.csv": ("user_id,ts,price\nu1,2024-01-01,5\nu2,2024-01-01,6\n", "events", "order"),
+    "coupon_redemptions.csv": ("user_id,ts,x\nu1,2024-01-01,5\n", "events", "coupon"),
+    "退货.csv": ("会员编号,日期,商品编号\nu1,2024-01-01,5\n", "events", "return"),
+    "reviews.csv": ("user_id,ts,quantity\nu1,2024-01-01,5\n", "events", "order"),
+    "customers.csv": ("customer_id,date\nu1,2024-01-01\nu2,2024-01-01\n", "users", None),
+    "data.csv": ("customer_id,age\nu1,20\nu2,30\n", "users", None),
+    "catalogue.csv": ("sku,name\na,Lamp\n", "items", None),
+    "x.csv": ("src_user,friend_id,user_id\na,b,c\n", "ties", None),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_of_files_tell_what_they_hold(name, store, tmp_path):
+    content, kind, events_kind = NAMED[name]
+    (reading,) = ingest(store, write(tmp_path, name, content)).readings
+    assert (reading.mapping.kind, reading.mapping.constants.get("kind")) == (kind, events_kind)
+
+
+def test_alike_files_of_other_names_are_guessed_anew(store, tmp_path):
+    for name in ("orders-1.csv", "orders-2.csv", "returns-1.csv"):
+        write(tmp_path / "d", name, f"user_id,ts,sku,note\nu1,2024-01-01,a,{name}\n")
+    assert len(ingest(store, tmp_path / "d").readings) == 2
+    assert [e["kind"] for e in store.rows("SELECT kind FROM events ORDER BY source")] == ["order", "order", "return"]
 
 
 def test_things_are_replaced_and_counted(store, tmp_path):

@@ -147,25 +147,31 @@ def guess(connection: duckdb.DuckDBPyConnection, raw: Raw, source: str, kind: st
         )
     mapping = Mapping(kind=cast("Kind", table_kind), columns=chosen)
     if table_kind == "events":
-        return _finish_events(sample, mapping)
+        return _finish_events(sample, mapping, source)
     return Guess(replace(mapping, undated="keep"))
 
 
 def _table_kind(sample: _Sample, source: str) -> str:
     """What the rows of a source are, by its file's name and its columns."""
     found = {kind: _choose(sample, kind) for kind in KINDS}
-    words = set(re.split(r"[^a-z\u4e00-\u9fff]+", source.lower().rsplit("/", 1)[-1]))
-    if {"user_id", "other_id"} <= set(found["ties"]):
+    whole = {kind for kind in KINDS if set(FIELDS[kind].required) <= set(found[kind])}
+    named = {kind for kind, words in FILE_WORDS.items() if file_words(source) & set(words)} & whole
+    if "ties" in whole:
         return "ties"
-    for kind, names in FILE_WORDS.items():
-        if words & set(names) and set(FIELDS[kind].required) <= set(found[kind]):
-            return kind
-    if "user_id" not in found["events"]:
-        return "items" if "item_id" in found["items"] else "events"
-    deeds = {"ts", "kind", "item_id", "rating", "text", "amount", "quantity", "session_id"} & set(found["events"])
+    if "events" not in whole:
+        told = {"title", "category", "price"} & set(found["items"])
+        return "items" if "items" in whole and (told or "items" in named) else "events"
+    if "events" in named:
+        return "events"
     user = next(c for c in sample.raw.columns if c.name == found["events"]["user_id"][0])
     alone = sample.measure(user, "count(DISTINCT x) = count(x) AND count(x) > 1") == 1.0
-    return "users" if alone and not deeds else "events"
+    deeds = {"ts", "kind", "item_id", "rating", "text", "amount", "quantity", "session_id"} & set(found["events"])
+    return "users" if alone and ("users" in named or not deeds) else "events"
+
+
+def file_words(source: str) -> set[str]:
+    """The words of a source's file name, in lower case, without its folders and digits."""
+    return set(re.split(r"[^a-z\u4e00-\u9fff]+", source.lower().rsplit("/", 1)[-1]))
 
 
 def _choose(sample: _Sample, kind: str) -> dict[str, tuple[str, ...]]:
@@ -269,7 +275,7 @@ def _is_prose(sample: _Sample, column: Column) -> bool:
     )
 
 
-def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
+def _finish_events(sample: _Sample, mapping: Mapping, source: str) -> Guess:
     """Adds what events need beside columns: their kind, the words for it, volatile columns, undated ones."""
     columns, doubts = mapping.columns, []
     constants: dict[str, str] = {}
@@ -286,7 +292,7 @@ def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
         if unknown:
             doubts.append(f"unknown kinds of events become `other`: {', '.join(unknown[:8])}")
     else:
-        constants["kind"] = _constant_kind(set(columns))
+        constants["kind"] = _constant_kind(set(columns), source)
         doubts.append(f"no column tells the kind of event; all are taken as `{constants['kind']}`")
     undated = mapping.undated
     if "ts" not in columns:
@@ -305,8 +311,11 @@ def _finish_events(sample: _Sample, mapping: Mapping) -> Guess:
     return Guess(finished, tuple(doubts))
 
 
-def _constant_kind(fields: set[str]) -> str:
-    """The kind of events that no column names, by what they hold."""
+def _constant_kind(fields: set[str], source: str) -> str:
+    """The kind of events that no column names: by the name of their file, else by what they hold."""
+    named = {KIND_WORDS[word] for word in file_words(source) if word in KIND_WORDS} - {"other"}
+    if len(named) == 1 and (kind := named.pop()) and _NEEDS.get(kind, set()) <= fields:
+        return kind
     rules = (
         ("chat", {"role"}),
         ("review", {"text", "rating"}),
@@ -319,3 +328,7 @@ def _constant_kind(fields: set[str]) -> str:
         ("view", {"item_id"}),
     )
     return next((kind for kind, needs in rules if needs <= fields), "other")
+
+
+_NEEDS = {"review": {"text"}, "chat": {"text"}, "post": {"text"}, "support": {"text"}, "rating": {"rating"}}
+"""What events must hold for a file's name to make them this kind: a `reviews.csv` without texts holds other things."""

@@ -24,7 +24,7 @@ from limner.errors import UsageError, WorkspaceError
 from limner.histories.cleaning import GIVEN, apply
 from limner.histories.columns import Raw, find_column
 from limner.histories.dates import date_order
-from limner.histories.guessing import guess
+from limner.histories.guessing import file_words, guess
 from limner.histories.mapping import KINDS, Mapping
 from limner.histories.quarantine import Quarantine
 from limner.histories.reading import Reader
@@ -196,7 +196,7 @@ class _Load:
         doubts: tuple[str, ...] = ()
         signature = tuple(c.name for c in raw.columns)
         if mapping is None:
-            known = self.readings.get(("guess", signature))
+            known = self.readings.get(self._key(name, signature))
             if known is None:
                 guessed = guess(connection, raw, name, self.kind)
                 mapping, doubts = guessed.mapping, guessed.doubts
@@ -212,6 +212,10 @@ class _Load:
             self.staged.add(mapping.kind)
         statement = Statement(raw, mapping, name, order, words)
         self.rows += raw.bad + stage(connection, statement, quarantine, number * SHIFT)
+
+    def _key(self, name: str, signature: tuple[str, ...]) -> tuple[Any, ...]:
+        """What sources read alike share: their columns and, where the mapping is guessed, the words of their name."""
+        return signature if self.mapping is not None else (signature, frozenset(file_words(name)))
 
     def _order(
         self, connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, name: str, signature: tuple[str, ...]
@@ -240,7 +244,7 @@ class _Load:
         signature: tuple[str, ...],
     ) -> None:
         """Remembers how a source was read, for the summary and for further sources like it."""
-        key = ("guess" if self.mapping is None else "map", signature)
+        key = self._key(name, signature)
         known = self.readings.get(key)
         if known is not None:
             more = tuple(d for d in doubts if d not in known.doubts)
