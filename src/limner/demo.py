@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from limner.histories.load import IngestSummary
     from limner.segments.records import Discovery
 
-QUESTION = "Which customers are unhappy with a product, and what went wrong?"
+QUESTION = "What do coffee customers complain about?"
 """The question the demo asks."""
 
 TOGETHER = 12
