@@ -312,3 +312,20 @@ def test_real_orders_agree_with_pandas(data_folder: Path, tmp_path: Path) -> Non
     pd.testing.assert_series_equal(found.recency_days, recency, check_names=False, rtol=1e-9)
     recent = frame[newest - frame.ts < pd.Timedelta(days=90)].groupby("user_id").size().reindex(found.index).fillna(0)
     pd.testing.assert_series_equal(found.events_90d.astype(float), recent, check_names=False)
+
+
+def test_new_events_that_move_the_newest_time_refresh_everyone(tmp_path):
+    """Recency counts back from the newest event, so a user without new events must not keep an older `as_of`."""
+    import pandas as pd
+
+    from limner.workspace import Workspace
+
+    workspace = Workspace(tmp_path / "w")
+    reviews = {"user_id": ["a", "b"], "ts": ["2025-01-01 10:00", "2025-01-02 10:00"], "kind": ["review", "review"]}
+    workspace.ingest(pd.DataFrame({**reviews, "text": ["good", "bad"]}))
+    assert workspace.frame("facts")["frequency"].isna().all()
+    workspace.ingest(pd.DataFrame({"user_id": ["a"], "ts": ["2025-03-01 10:00"], "kind": ["order"], "amount": ["5"]}))
+    facts = workspace.frame("facts").set_index("user_id")
+    assert facts["as_of"].nunique() == 1
+    assert facts["frequency"].to_dict() == {"a": 1, "b": 0}
+    assert facts["recency_days"]["b"] == 58

@@ -19,12 +19,27 @@ SELECT user_id FROM newest n LEFT JOIN facts f USING (user_id) WHERE f.seq IS NU
 """
 """Users about whom something was stored after their facts were computed, also by a run that died in between."""
 
+_COMPARABLE = """
+SELECT count(DISTINCT as_of) <= 1 AND count(frequency) IN (0, count(*)) AND count(ties) IN (0, count(*)) FROM facts
+"""
+"""Whether everyone's facts are of one time, and what is known of one user is known of all."""
+
 
 def refresh_facts(store: Store, run: str) -> int:
-    """Computes the facts of all users about whom something new is stored; returns how many."""
+    """Computes the facts of all users about whom something new is stored; returns how many.
+
+    Recency and trends are counted back from the workspace's newest event, and a count is unknown until the workspace has
+    anything of its kind. When new rows change either, the facts of everyone are computed again: those of before could
+    not be compared with those of now.
+    """
     with store.read() as connection:
         stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
         known = connection.execute("SELECT count(*) FROM facts").fetchall()[0][0]
     if not stale:
         return 0
-    return aggregate(store, run=run, users=None if known == 0 else stale)
+    if known == 0:
+        return aggregate(store, run=run)
+    refreshed = aggregate(store, run=run, users=stale)
+    with store.read() as connection:
+        comparable = connection.execute(_COMPARABLE).fetchall()[0][0]
+    return refreshed if comparable else aggregate(store, run=run)
