@@ -89,7 +89,7 @@ class Channel:
         name: As `--channel` takes it.
         limits: Every limit that a variant must keep.
         en, zh: What the model is told about length, in words it can follow.
-        facts: How many product facts a plain variant has room for.
+        facts: How many of the product's facts one variant tells.
         link: Whether the sheet's address is shown as text after the call to action (elsewhere it is behind it).
     """
 
@@ -107,24 +107,24 @@ CHANNELS: dict[str, Channel] = {
         Channel(
             "email",
             (Limit(("headline",), _columns(60)), Limit(("body",), _columns(900)), Limit(("cta",), _columns(30))),
-            "headline: a subject line of at most 8 words; body: 2 to 4 sentences; cta: a button of at most 4 words",
-            "headline：邮件主题，不超过 20 个字；body：正文，2 到 4 句；cta：按钮，不超过 8 个字",
+            "headline: a subject line of at most 8 words. body: 2 or 3 short sentences. cta: a button of 2 or 3 words.",
+            "headline：邮件主题，不超过 20 个字。body：正文，2 到 3 个短句。cta：按钮，不超过 6 个字。",
             3,
             False,
         ),
         Channel(
             "sms",
             (Limit(("headline", "body", "cta"), sms_length),),
-            "a text message: headline at most 4 words; body: one sentence of at most 12 words; cta: at most 3 words",
-            "短信：headline 不超过 10 个字；body 一句话，不超过 30 个字；cta 不超过 6 个字",
+            "headline: at most 4 words. body: one sentence of at most 12 words. cta: 2 words.",
+            "headline：不超过 10 个字。body：一句话，不超过 30 个字。cta：不超过 4 个字。",
             1,
             True,
         ),
         Channel(
             "push",
             (Limit(("headline",), _columns(50)), Limit(("body",), _columns(150)), Limit(("cta",), _columns(24))),
-            "phone notification: headline: at most 6 words; body: one sentence, at most 15 words; cta: at most 3 words",
-            "手机推送：headline 不超过 15 个字；body 一句，不超过 40 字；cta 不超过 6 字",
+            "headline: at most 5 words. body: one sentence of at most 15 words. cta: 2 words.",
+            "headline：不超过 15 个字。body：一句话，不超过 40 个字。cta：不超过 4 个字。",
             1,
             False,
         ),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from limner.agents.copywriter.channels import sent_text, sms_parts
 from limner.agents.copywriter.claims import absolute_words, unsupported_claims
 from limner.agents.copywriter.grounds import foreign_links, foreign_numbers, named_users, repeated_words, word_units
-from limner.agents.copywriter.prompt import Brief
+from limner.agents.copywriter.prompt import Angle, Brief
 from limner.agents.copywriter.schema import Check, Draft
 from limner.agents.quantities import fold
 from limner.histories.language import detect
@@ -28,11 +28,22 @@ def parse_draft(answer: str) -> Draft | None:
         draft = Draft.model_validate(json.loads(answer))
     except (ValueError, ValidationError, RecursionError):
         return None
-    return Draft(headline=_one_line(draft.headline), body=draft.body.strip(), cta=_one_line(draft.cta), uses=draft.uses)
+    return Draft(
+        uses=draft.uses, headline=_tidy(draft.headline), body=_tidy(draft.body, lines=True), cta=_tidy(draft.cta)
+    )
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+_NUMBERING = re.compile(r"(?:^|(?<=[\s。；;]))(?:F?\d{1,2}[.、：:)）]|#\d{1,2}\b|[FT]\d{1,2}\b)[ \t]*(?=[^\d\s])")
+
+
+def _tidy(text: str, *, lines: bool = False) -> str:
+    """The text without the facts' numbering and a stray quotation mark at an end; on one line unless `lines`."""
+    plain = _NUMBERING.sub("", text)
+    plain = plain.strip() if lines else " ".join(plain.split())
+    for opening, closing in (("“", "”"), ("「", "」")):
+        if plain.count(opening) != plain.count(closing):
+            plain = plain.strip(opening + closing + ",， ")
+    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class _Case:
 
     draft: Draft
     brief: Brief
+    angle: Angle
     earlier: Sequence[Draft]
 
     @property
@@ -72,29 +84,43 @@ def _length(case: _Case) -> str:
     return ""
 
 
-def length_detail(case_draft: Draft, brief: Brief) -> str:
+def length_detail(draft: Draft, brief: Brief) -> str:
     """The measured lengths, for a check that is kept: `headline 34/60 columns`."""
     shown = []
     for limit in brief.channel.limits:
-        length = limit.measure(sent_text([getattr(case_draft, name) for name in limit.fields]))
+        length = limit.measure(sent_text([getattr(draft, name) for name in limit.fields]))
         shown.append(f"{'+'.join(limit.fields)} {length.used}/{length.limit} {length.unit}")
     return ", ".join(shown)
 
 
 def _uses(case: _Case) -> str:
-    unknown = [key for key in case.draft.uses if key not in case.brief.uses]
+    unknown = [number for number in case.draft.uses if not 1 <= number <= len(case.angle.facts)]
     if unknown:
-        return case.say(f"there is no {unknown[0]}", f"没有 {unknown[0]}")
-    if not any(key.startswith("F") for key in case.draft.uses):
-        return case.say("no product fact is used", "没有用到任何产品事实")
-    told = {m.key: m.text for m in case.brief.facts}
-    said = word_units(case.text)
-    idle = [
-        key for key in case.draft.uses if key in told and word_units(told[key]) and not word_units(told[key]) & said
-    ]
-    if len(idle) == sum(key in told for key in case.draft.uses):
-        return case.say(f"{', '.join(idle)} is named but not told", f"列出了 {'、'.join(idle)}，但文中没有讲到")
+        return case.say(f"there is no fact {unknown[0]}", f"没有第 {unknown[0]} 条事实")
+    if all(use.startswith("trait:") for use in told(case.draft, case.brief, case.angle)):
+        return case.say("no product fact is told", "没有讲到任何产品事实")
     return ""
+
+
+TOLD = 0.5
+"""From this share of a fact's words on, a text tells it."""
+
+
+def told(draft: Draft, brief: Brief, angle: Angle) -> tuple[str, ...]:
+    """What a variant uses, as code sees it: the sheet's facts whose words it has, and the trait it speaks to."""
+    text = f"{draft.headline}\n{draft.body}\n{draft.cta}"
+    said = word_units(text)
+    uses = [fact.id for fact in brief.product.facts if _tells(said, fact.text)]
+    if brief.product.price and fold(brief.product.price) in fold(text):
+        uses.append("price")
+    if angle.trait and angle.source and word_units(angle.source.label) & said:
+        uses.append(angle.trait.use)
+    return tuple(uses)
+
+
+def _tells(said: set[str], fact: str) -> bool:
+    units = word_units(fact)
+    return bool(units) and len(units & said) >= TOLD * len(units)
 
 
 def _numbers(case: _Case) -> str:
@@ -188,15 +214,16 @@ RULES: dict[str, Callable[[_Case], str]] = {
 """Every rule: what is wrong with a variant in a few words, or an empty string."""
 
 
-def check_draft(draft: Draft, brief: Brief, earlier: Sequence[Draft] = ()) -> tuple[Check, ...]:
+def check_draft(draft: Draft, brief: Brief, angle: Angle, earlier: Sequence[Draft] = ()) -> tuple[Check, ...]:
     """Checks a variant against every rule, in the order of `RULES`.
 
     Args:
         draft: The variant.
-        brief: What it was written from.
+        brief: What all variants share.
+        angle: What this one was written from.
         earlier: The variants before it, from which it must differ.
     """
-    case = _Case(draft, brief, earlier)
+    case = _Case(draft, brief, angle, earlier)
     checks = []
     for rule, wrong in RULES.items():
         detail = wrong(case)

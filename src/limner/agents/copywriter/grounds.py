@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from limner.agents.analyst.cues import content_words
 from limner.agents.quantities import Quantity, fold, quantities
 
-_MEASURES = "元块折天日周月年时小分秒次人名位克斤公千米厘毫升倍档件种款个色片杯支瓶台套张只度层寸"
+_MEASURES = "元块折天日周月年时小秒次人名位克斤公千米厘毫升倍档件种款个色片杯支瓶台套张只度层寸"
 """Chinese numerals count as a number only before one of these (十分 and 千万 are words)."""
 
 _CURRENCIES = (
@@ -22,38 +22,38 @@ _CURRENCIES = (
 def foreign_numbers(text: str, sheet: str) -> list[str]:
     """Numbers in a text that the sheet does not have, or has of something else (20 g is not 20 %)."""
     folded, given = fold(text), fold(sheet)
-    known = quantities(given)
-    wrong = [q.text for q in _counted(folded) if not any(_same(q, k, folded, given) for k in known)]
+    known, said = quantities(given), quantities(folded)
+    wrong = [q.text for q in said if _counts(q, folded) and not any(_same(q, k, folded, given) for k in known)]
     shown = {run.lstrip("0") for run in re.findall(r"\d+", given)}
-    wrong += [run for run in re.findall(r"\d+", folded) if run.lstrip("0") not in shown]
-    return list(dict.fromkeys(wrong))
+    inside_names = [
+        match[0]
+        for match in re.finditer(r"\d+", folded)
+        if not any(q.start <= match.start() < q.end for q in said) and match[0].lstrip("0") not in shown
+    ]
+    return list(dict.fromkeys([*wrong, *inside_names]))
 
 
-def _counted(text: str) -> list[Quantity]:
-    """The quantities of a text that state a number; `one` and Chinese words that contain a numeral do not."""
-    kept = []
-    for found in quantities(text):
-        if found.spelled and not found.unit:
-            if found.value == 1 or found.text.lower() in ("half", "once", "twice", "半"):
-                continue
-            if not found.text[0].isascii() and text[found.end : found.end + 1] not in set(_MEASURES):
-                continue
-        kept.append(found)
-    return kept
+def _counts(found: Quantity, text: str) -> bool:
+    """Whether a quantity states a number: `one` and Chinese words that begin with a numeral (十分) do not."""
+    if not found.spelled or found.unit:
+        return True
+    if found.value == 1 or found.text.lower() in ("half", "once", "twice", "半"):
+        return False
+    after = text[found.end : found.end + 2]
+    return found.text[0].isascii() or after[:1] in set(_MEASURES) or after in ("分钟", "分之")
 
 
 def _same(said: Quantity, given: Quantity, text: str, sheet: str) -> bool:
     if abs(said.value - given.value) > 1e-9:
         return False
-    if said.unit and given.unit and said.unit != given.unit:
-        return False
-    if said.unit == "money" and given.unit == "money":
+    if said.unit == given.unit == "money":
         return _currency(said.text) == _currency(given.text)
-    if said.unit == "day" and given.unit == "day":
+    if said.unit == given.unit == "day":
         return abs(said.scaled - given.scaled) < 1e-9
-    if said.unit or given.unit:
-        return said.unit == given.unit or not said.unit
-    return _same_thing(text[said.end :], sheet[given.end :])
+    if said.unit or (given.unit in ("money", "percent")):
+        return said.unit == given.unit
+    unit = re.search(r"[A-Za-z]+|[\u3400-\u9fff]", given.text) if given.unit and not given.spelled else None
+    return _same_thing(text[said.end :], unit[0] if unit else sheet[given.end :])
 
 
 def _currency(text: str) -> str:

@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 from limner.agents.copywriter.channels import sent_text
-from limner.agents.copywriter.grounds import word_units
-from limner.agents.copywriter.prompt import Brief, Material
+from limner.agents.copywriter.prompt import Angle, Brief, stance_of
 from limner.agents.copywriter.schema import Draft
+from limner.histories.language import detect
 
 _CTA = {"en": ("See details", "Have a look", "Find out more"), "zh": ("了解详情", "去看看", "查看产品")}
 
+_OPENING = {
+    "en": {
+        "positive": "For people who like {}.",
+        "bought": "For people who buy {}.",
+        "need": "For people who need {}.",
+    },
+    "zh": {"positive": "写给喜欢{}的你。", "bought": "写给常买{}的你。", "need": "写给需要{}的你。"},
+}
+"""How the plain variant speaks to a trait. Dislikes and plans need more tact than a template has."""
 
-def plain_draft(brief: Brief, number: int) -> Draft:
-    """A variant out of the sheet's facts, as many as fit; which come first depends on the variant's number.
+LABEL = 40
+"""Characters of the longest label that an opening names."""
 
-    Facts are never cut: if not even one fits the channel, the first stands in full and the length check says so.
+
+def plain_draft(brief: Brief, angle: Angle) -> Draft:
+    """A variant out of the angle's facts, as many as fit the channel.
+
+    Facts are never cut: if not even one fits, the first stands in full and the length check says so.
     """
-    facts = _ordered(brief, number)
-    for count in range(min(brief.channel.facts, len(facts)), 0, -1):
-        for with_link in (True, False) if brief.channel.link and brief.product.url else (False,):
-            draft = _draft(brief, number, facts[:count], with_link)
-            if _fits(draft, brief):
-                return draft
-    short = [_draft(brief, number, [fact], False) for fact in facts]
-    return next((draft for draft in short if _fits(draft, brief)), short[0])
+    facts = list(range(1, len(angle.facts) + 1))
+    opening, link = _opening(brief, angle), brief.product.url if brief.channel.link else None
+    tries = [
+        _draft(brief, angle, facts[:count], first, address)
+        for count in range(len(facts), 0, -1)
+        for first in dict.fromkeys((opening, ""))
+        for address in dict.fromkeys((link, None))
+    ]
+    others = [_draft(brief, angle, [number], "", None) for number in facts[1:]]
+    return next((draft for draft in (*tries, *others) if _fits(draft, brief)), tries[-1])
 
 
-def _ordered(brief: Brief, number: int) -> list[Material]:
-    """The facts that speak to the variant's trait first, the others rotated by the variant's number."""
-    facts = [fact for fact in brief.facts if fact.use != "price"]
-    turned = facts[number % len(facts) :] + facts[: number % len(facts)]
-    if not brief.traits:
-        return turned
-    wanted = word_units(brief.traits[number % len(brief.traits)].text)
-    return sorted(turned, key=lambda fact: -len(word_units(fact.text) & wanted))
+def _opening(brief: Brief, angle: Angle) -> str:
+    trait = angle.source
+    if trait is None or len(trait.label) > LABEL or detect(trait.label) not in ("", brief.language):
+        return ""
+    return _OPENING[brief.language].get(stance_of(trait), "").format(trait.label)
 
 
-def _draft(brief: Brief, number: int, facts: list[Material], with_link: bool) -> Draft:
-    sentences = [_sentence(fact.text, brief) for fact in facts]
-    price = next((fact for fact in brief.facts if fact.use == "price"), None)
-    used = list(facts)
-    if price and len(facts) > 1:
-        sentences.append(_sentence(price.text.replace(": ", "：") if brief.language == "zh" else price.text, brief))
-        used.append(price)
-    cta = _CTA[brief.language][number % 3]
-    if with_link and brief.product.url:
-        cta = sent_text([cta + ("：" if brief.language == "zh" else ":"), brief.product.url])
-    body = ("" if brief.language == "zh" else " ").join(sentences)
-    return Draft(headline=brief.product.name, body=body, cta=cta, uses=tuple(fact.key for fact in used))
+def _draft(brief: Brief, angle: Angle, numbers: list[int], opening: str, link: str | None) -> Draft:
+    sentences = [opening, *(_sentence(angle.facts[number - 1].text, brief) for number in numbers)]
+    cta = _CTA[brief.language][angle.number % 3]
+    if link:
+        cta = sent_text([cta + ("：" if brief.language == "zh" else ":"), link])
+    body = ("" if brief.language == "zh" else " ").join(part for part in sentences if part)
+    return Draft(headline=brief.product.name, body=body, cta=cta, uses=tuple(numbers))
 
 
 def _sentence(text: str, brief: Brief) -> str:

@@ -1,4 +1,8 @@
-"""The copywriter's requests: one per variant, each with its own angle, and one more to repair a variant."""
+"""The copywriter's requests: one per variant, each with its own angle, and one more to repair a variant.
+
+A variant is written from a few facts and one trait, not from the whole sheet: given everything, the default model told
+everything, over every limit, and wrote the keys of facts into the text.
+"""
 
 from __future__ import annotations
 
@@ -7,118 +11,137 @@ from dataclasses import dataclass
 
 from limner.agents.copywriter.audience import Audience, SegmentTrait
 from limner.agents.copywriter.channels import Channel
+from limner.agents.copywriter.grounds import word_units
 from limner.agents.copywriter.schema import Language, ProductSheet, draft_schema
 from limner.prompts import load
 from limner.serving.request import ChatRequest
 
 VARIANT = "copy_variant"
 
-TOKENS = 400
-"""A long e-mail variant is about 250 tokens of JSON."""
+TOKENS = 300
+"""A long e-mail variant is about 200 tokens of JSON."""
 
-TEMPERATURE = 0.7
-"""Above zero, so that variants differ; seeded, so that a variant can be made again."""
+TEMPERATURE = 0.6
+REPAIR_TEMPERATURE = 0.3
+"""Above zero, so that variants differ; seeded, so that a variant can be made again. Lower for a repair, which is told
+what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One thing to write from: its key in the prompt, what it says, and how `uses` names it.
+    """One thing to write from: what it says, and how `uses` names it (a fact's id, or `trait:LABEL`)."""
 
-    Attributes:
-        key: `F1` for a product fact, `T1` for a trait.
-        text: What it says.
-        use: The id of the sheet's fact, or `trait:LABEL`.
-    """
-
-    key: str
     text: str
     use: str
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
-    """Everything that the variants of one call have in common.
+class Angle:
+    """What one variant is written from.
 
     Attributes:
-        product: The sheet.
-        audience: The segment.
-        channel: Where it is sent.
-        language: The language to write in.
-        facts: The sheet's facts; the price is the last.
-        traits: The segment's traits.
+        number: Which variant, from 0.
+        facts: The sheet's facts it tells, the leading one first.
+        trait: The segment's trait it speaks to; None if the segment shares none.
+        label: That trait's label and kind, for the plain variant.
     """
+
+    number: int
+    facts: tuple[Material, ...]
+    trait: Material | None
+    source: SegmentTrait | None
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """Everything that the variants of one call have in common."""
 
     product: ProductSheet
     audience: Audience
     channel: Channel
     language: Language
-    facts: tuple[Material, ...]
-    traits: tuple[Material, ...]
 
     @property
-    def uses(self) -> dict[str, str]:
-        """How `uses` names each key."""
-        return {m.key: m.use for m in (*self.facts, *self.traits)}
+    def price(self) -> Material | None:
+        """The price as a fact."""
+        if self.product.price_text is None:
+            return None
+        label = "价格：" if self.language == "zh" else "Price: "
+        return Material(label + self.product.price_text, "price")
 
 
-def make_brief(product: ProductSheet, audience: Audience, channel: Channel, language: Language) -> Brief:
-    """Numbers the facts and traits."""
-    facts = [Material(f"F{at}", fact.text, fact.id) for at, fact in enumerate(product.facts, start=1)]
-    if product.price_text:
-        label = "价格" if language == "zh" else "Price"
-        facts.append(Material(f"F{len(facts) + 1}", f"{label}: {product.price_text}", "price"))
-    traits = [
-        Material(f"T{at}", _trait_text(trait, language), f"trait:{trait.label}")
-        for at, trait in enumerate(audience.traits, start=1)
-    ]
-    return Brief(product, audience, channel, language, tuple(facts), tuple(traits))
+def angles(brief: Brief, variants: int) -> list[Angle]:
+    """The angles of the variants: traits in turn, each with the facts nearest to it that no other leads with."""
+    facts = [Material(fact.text, fact.id) for fact in brief.product.facts]
+    led: list[Material] = []
+    made = []
+    for number in range(variants):
+        source = brief.audience.traits[number % len(brief.audience.traits)] if brief.audience.traits else None
+        trait = Material(_trait_text(source, brief.language), f"trait:{source.label}") if source else None
+        wanted = word_units(source.label) if source else set()
+        turned = facts[number % len(facts) :] + facts[: number % len(facts)]
+        ordered = sorted(turned, key=lambda fact: (led.count(fact), -len(word_units(fact.text) & wanted)))
+        led.append(ordered[0])
+        chosen = ordered[: brief.channel.facts]
+        if brief.price and brief.channel.facts > 1:
+            chosen.append(brief.price)
+        made.append(Angle(number, tuple(chosen), trait, source))
+    return made
 
 
 _HOW = {
     "en": {
-        "positive": "they like",
-        "negative": "they are unhappy with",
-        "mixed": "they are of two minds about",
-        "bought": "they buy",
+        "positive": "who like: {}",
+        "negative": "who were unhappy with: {}",
+        "bought": "who often buy: {}",
+        "intent": "who want to: {}",
+        "need": "who need: {}",
+        "": "who talk about: {}",
     },
-    "zh": {"positive": "喜欢", "negative": "不满意", "mixed": "看法不一", "bought": "常买"},
+    "zh": {
+        "positive": "喜欢{}的人",
+        "negative": "对{}不满意过的人",
+        "bought": "常买{}的人",
+        "intent": "打算{}的人",
+        "need": "需要{}的人",
+        "": "谈到{}的人",
+    },
 }
-_PLAIN = {"en": {"intent": "they want to", "need": "they need"}, "zh": {"intent": "打算", "need": "需要"}}
+
+
+def stance_of(trait: SegmentTrait) -> str:
+    """How readers stand to a trait: its polarity, or `intent` or `need`."""
+    if trait.kind in ("intent", "need") and trait.polarity != "negative":
+        return trait.kind
+    return trait.polarity if trait.polarity in ("positive", "negative", "bought") else ""
 
 
 def _trait_text(trait: SegmentTrait, language: Language) -> str:
-    how = _HOW[language].get(trait.polarity)
-    if trait.kind in ("intent", "need") and trait.polarity != "negative":
-        how = _PLAIN[language][trait.kind]
-    how = how or ("提到" if language == "zh" else "they talk about")
-    return f"{how}：{trait.label}" if language == "zh" else f"{how}: {trait.label}"
+    return _HOW[language][stance_of(trait)].format(trait.label)
 
 
-def variant_request(brief: Brief, number: int, problems: Sequence[str] = ()) -> ChatRequest:
+def variant_request(brief: Brief, angle: Angle, problems: Sequence[str] = ()) -> ChatRequest:
     """Asks for one variant.
 
     Args:
         brief: What all variants share.
-        number: Which variant, from 0: it decides the angle (a trait), the leading fact and the seed.
+        angle: What this one is written from.
         problems: What was wrong with the first try; empty for the first.
     """
     prompt = load(VARIANT, brief.language)
-    angle = brief.traits[number % len(brief.traits)].key if brief.traits else ""
     channel = brief.channel
     return ChatRequest(
         messages=prompt.render(
             length=channel.zh if brief.language == "zh" else channel.en,
             forbidden=list(brief.product.must_not_say),
             name=brief.product.name,
-            facts=list(brief.facts),
-            traits=list(brief.traits),
-            angle=angle,
-            lead=brief.facts[number % len(brief.product.facts)].key,
+            facts=[fact.text for fact in angle.facts],
+            readers=angle.trait.text if angle.trait else "",
             problems=list(problems),
         ),
         prompt=prompt.id,
-        schema=draft_schema(tuple(brief.uses)),
+        schema=draft_schema(len(angle.facts)),
         max_tokens=TOKENS,
-        temperature=TEMPERATURE,
-        seed=number + 1 + (100 if problems else 0),
+        temperature=REPAIR_TEMPERATURE if problems else TEMPERATURE,
+        seed=angle.number + 1,
     )

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 
 from limner.agents.copywriter.audience import find_audience
 from limner.agents.copywriter.channels import find_channel
-from limner.agents.copywriter.check import check_draft, parse_draft
+from limner.agents.copywriter.check import check_draft, parse_draft, told
 from limner.agents.copywriter.plain import plain_draft
-from limner.agents.copywriter.prompt import Brief, make_brief, variant_request
+from limner.agents.copywriter.prompt import Angle, Brief, angles, variant_request
 from limner.agents.copywriter.schema import Check, CopySet, Draft, ProductSheet, Variant, read_product
 from limner.errors import UsageError
 from limner.histories.store import Store
@@ -64,45 +64,52 @@ def write_copy(
         raise UsageError(f"Cannot write {variants} variants; ask for 1 to {MOST_VARIANTS} with --variants.")
     sheet = product if isinstance(product, ProductSheet) else read_product(product)
     audience = find_audience(store, segment, sheet.language)
-    brief = make_brief(sheet, audience, chosen, sheet.language or audience.language)
+    brief = Brief(sheet, audience, chosen, sheet.language or audience.language)
     written: list[Variant] = []
     kept: list[Draft] = []
-    first = client.ask([variant_request(brief, number) for number in range(variants)])
-    for number, outcome in enumerate(first):
-        draft, variant = _finish(client, brief, number, outcome, kept)
-        kept.append(draft)
-        written.append(variant)
+    planned = angles(brief, variants)
+    first = client.ask([variant_request(brief, angle) for angle in planned])
+    for angle, outcome in zip(planned, first, strict=True):
+        finished = _finish(client, brief, angle, outcome, kept)
+        kept.append(finished.draft)
+        written.append(finished.variant)
     return CopySet(audience.name, chosen.name, brief.language, tuple(written))
 
 
-def _finish(
-    client: Asker, brief: Brief, number: int, outcome: Outcome, earlier: Sequence[Draft]
-) -> tuple[Draft, Variant]:
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A draft as it was kept, and the variant it became."""
+
+    draft: Draft
+    variant: Variant
+
+
+def _finish(client: Asker, brief: Brief, angle: Angle, outcome: Outcome, earlier: Sequence[Draft]) -> _Finished:
     """The best that comes of one variant: as written, repaired, or plain.
 
     A plain variant that breaks a rule too (a fact longer than the channel) is shown with that rule as failing.
     """
-    tried = _checked(outcome, brief, earlier)
+    tried = _checked(outcome, brief, angle, earlier)
     if tried.draft is not None and not tried.broken:
-        return tried.draft, _variant(tried.draft, tried.checks, brief, "model")
-    [second] = client.ask([variant_request(brief, number, tried.broken)])
-    repaired = _checked(second, brief, earlier)
+        return _finished(tried.draft, tried.checks, brief, angle, "model")
+    [second] = client.ask([variant_request(brief, angle, tried.broken)])
+    repaired = _checked(second, brief, angle, earlier)
     if repaired.draft is not None and not repaired.broken:
-        return repaired.draft, _variant(repaired.draft, repaired.checks, brief, "repair")
-    plain = plain_draft(brief, number)
-    return plain, _variant(plain, check_draft(plain, brief, earlier), brief, "template")
+        return _finished(repaired.draft, repaired.checks, brief, angle, "repair")
+    plain = plain_draft(brief, angle)
+    return _finished(plain, check_draft(plain, brief, angle, earlier), brief, angle, "template")
 
 
-def _checked(outcome: Outcome, brief: Brief, earlier: Sequence[Draft]) -> _Try:
+def _checked(outcome: Outcome, brief: Brief, angle: Angle, earlier: Sequence[Draft]) -> _Try:
     draft = parse_draft(outcome.text) if isinstance(outcome, ChatAnswer) else None
     if draft is None:
         wrong = "答案不是所要的 JSON" if brief.language == "zh" else "the answer was not the JSON asked for"
         return _Try(None, (Check("complete", False, wrong),))
-    return _Try(draft, check_draft(draft, brief, earlier))
+    return _Try(draft, check_draft(draft, brief, angle, earlier))
 
 
-def _variant(
-    draft: Draft, checks: tuple[Check, ...], brief: Brief, by: Literal["model", "repair", "template"]
-) -> Variant:
-    uses = tuple(dict.fromkeys(brief.uses[key] for key in draft.uses if key in brief.uses))
-    return Variant(draft.headline, draft.body, draft.cta, uses, checks, by)
+def _finished(
+    draft: Draft, checks: tuple[Check, ...], brief: Brief, angle: Angle, by: Literal["model", "repair", "template"]
+) -> _Finished:
+    uses = told(draft, brief, angle)
+    return _Finished(draft, Variant(draft.headline, draft.body, draft.cta, uses, checks, by))

@@ -132,23 +132,23 @@ def _first_problem(error: ValidationError) -> str:
 
 
 class Draft(BaseModel):
-    """One variant as the model wrote it; `uses` are the numbers it was given: `F1`, `T2`."""
+    """One variant as the model wrote it; `uses` are the numbers of the facts it was given, from 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    uses: tuple[int, ...] = ()
     headline: str = Field(max_length=400)
     body: str = Field(max_length=4000)
     cta: str = Field(max_length=400)
-    uses: tuple[str, ...] = ()
 
 
-def draft_schema(keys: tuple[str, ...]) -> dict[str, Any]:
-    """The JSON schema of a variant; it can only use facts and traits that it was given."""
+def draft_schema(facts: int) -> dict[str, Any]:
+    """The JSON schema of a variant, which can only use facts it was given; it chooses them before it writes."""
     properties: dict[str, Any] = {
+        "uses": {"type": "array", "items": {"enum": list(range(1, facts + 1))}, "minItems": 1, "maxItems": facts},
         "headline": {"type": "string"},
         "body": {"type": "string"},
         "cta": {"type": "string"},
-        "uses": {"type": "array", "items": {"enum": list(keys)}, "minItems": 1, "maxItems": min(8, len(keys))},
     }
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -168,7 +168,8 @@ class Variant:
 
     Attributes:
         headline, body, cta: The texts; of an SMS they are sent as one, in this order.
-        uses: What it rests on: ids of the sheet's facts, and `trait:LABEL` for the segment's traits.
+        uses: What it rests on: ids of the sheet's facts that it tells, whether the model said so or not, and
+            `trait:LABEL` for the segment's trait it speaks to.
         checks: Every rule, kept or broken; a variant that breaks one is shown all the same.
         written_by: `model`, `repair` or `template`; not part of the JSON.
     """
