@@ -47,14 +47,21 @@ def fold_case(text: str) -> tuple[str, list[int]]:
 
 
 def find_span_any_case(event_id: str, field: str, text: str, quote: str, *, start: int, end: int) -> Span | None:
-    """As `find_span`, but blind to case: the span's quote is what the text says, not what was asked for."""
+    """As `find_span`, but blind to case: the span's quote is what the text says, not what was asked for.
+
+    A quote never begins or ends inside a character: `s` is not found in `ß`, though that folds to `ss`.
+    """
     exact = find_span(event_id, field, text, quote, start=start, end=end)
     if exact is not None:
         return exact
     folded, origin = fold_case(text[start:end])
     wanted = quote.casefold()
+    edges = [*origin, end]
     at = folded.find(wanted) if wanted else -1
-    if at < 0:
-        return None
-    first, last = start + origin[at], start + origin[at + len(wanted) - 1] + 1
-    return Span(event_id, field, first, last, text[first:last])
+    while at >= 0:
+        behind = at + len(wanted)
+        if (at == 0 or edges[at - 1] < edges[at]) and edges[behind - 1] < edges[behind]:
+            first, last = start + edges[at], start + edges[behind - 1] + 1
+            return Span(event_id, field, first, last, text[first:last])
+        at = folded.find(wanted, at + 1)
+    return None
