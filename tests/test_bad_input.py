@@ -114,6 +114,7 @@ COMMANDS = (
         outputs=("events --format csv --out {file}.csv", "users --format parquet --out {file}.parquet"),
     ),
     Command("status"),
+    Command("ledger summary"),
     Command("models list", workspace=False),
     Command("models show", "embedded", unknown=("nothing",), workspace=False),
     Command("models pull", "embedded", unknown=("nothing",), workspace=False),
