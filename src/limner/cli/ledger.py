@@ -18,9 +18,10 @@ def _root() -> None:
 def summary(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
     """Show calls, tokens and time by model and prompt."""
     from limner.cli.output import console, print_json
+    from limner.histories.store import Store
     from limner.serving import read_ledger
 
-    found = read_ledger(workspace)
+    found = read_ledger(Store.open(workspace).path)
     if json:
         print_json(found.to_dict())
         return
