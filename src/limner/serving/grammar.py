@@ -31,8 +31,8 @@ xgrammar 40 ms once (measured: 1.5 s for 40, 4.7 s for 120, nothing uncounted), 
 in the grammar, and the schema check after the answer counts."""
 
 _CHARACTER = r'[^"\\\x00-\x1f\x7f] | "\\" ["\\]'
-"""What a string may hold: no quotation mark or backslash unless escaped, no control characters. Only ASCII may stand in
-a negated class of xgrammar, and with a list of allowed ranges instead its compiler did not come to an end."""
+"""What a string may hold: no quotation mark or backslash unless escaped, no control characters. Only ASCII may stand
+in a negated class of xgrammar; everything else, Chinese first of all, is allowed."""
 
 
 def grammar_of_choices(choices: Sequence[str]) -> str:
