@@ -318,7 +318,7 @@ def test_awkward_columns(store, tmp_path):
     ingest(store, write(tmp_path, "log.csv", content), mapping=_mapped("user_id", "ts", "text"))
     assert json.loads(events(store)[0]["attrs"]) == {
         "select": "s",
-        "a \"b\"';DROP TABLE x": "q",
+        'a "b"\';DROP TABLE x': "q",
         "x": "1",
         "x_2": "2",
         "X": "3",

@@ -44,6 +44,7 @@ FILES = {
     "adgen_items": "adgen_copy_zh/adgen.parquet",
 }
 
+
 def test_every_map_is_tried():
     assert {path.stem for path in MAPS.glob("*.toml")} == set(FILES)
 

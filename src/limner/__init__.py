@@ -1,5 +1,6 @@
 """limner: from raw customer histories to personas you can trust.
 
+Example:
     import limner
 
     workspace = limner.Workspace(".limner")

@@ -24,6 +24,7 @@ QUESTION = "What do coffee customers complain about?"
 TOGETHER = 12
 """Users read before their personas are shown: few, so that the first ones come soon."""
 
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the demo did last: a title for people, and the result."""

@@ -19,7 +19,7 @@ class UsageError(LimnerError):
 
 
 class DataError(LimnerError):
-    """A source as a whole cannot be read. (Single bad rows are quarantined, not raised.)"""
+    """A source as a whole cannot be read; single bad rows are quarantined, not raised."""
 
 
 class WorkspaceError(LimnerError):

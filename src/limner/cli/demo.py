@@ -55,7 +55,9 @@ def show(step: Step, out: Console, aside: Console) -> None:
 
     result = step.result
     if isinstance(result, IngestSummary):
-        aside.print(f"Loaded {result.source}: {result.stored} rows, {result.quarantined} quarantined", style="dim", markup=False)
+        aside.print(
+            f"Loaded {result.source}: {result.stored} rows, {result.quarantined} quarantined", style="dim", markup=False
+        )
     elif isinstance(result, ExtractSummary):
         counts = f"{result.accepted} signals accepted, {result.rejected} rejected, {result.calls} model calls"
         aside.print(f"Read {result.users} users: {counts}", style="dim", markup=False)

@@ -305,9 +305,7 @@ def _finish_events(sample: _Sample, mapping: Mapping, source: str) -> Guess:
         if not c.nested and c.name not in taken and plain_name(c.name) in VOLATILE_NAMES
     )
     negative = "return" if constants.get("kind") == "order" else ""
-    finished = replace(
-        mapping, constants=constants, kinds=kinds, undated=undated, volatile=volatile, negative=negative
-    )
+    finished = replace(mapping, constants=constants, kinds=kinds, undated=undated, volatile=volatile, negative=negative)
     return Guess(finished, tuple(doubts))
 
 

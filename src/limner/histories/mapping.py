@@ -175,7 +175,7 @@ def _strings(key: str, value: Any) -> dict[str, str]:
 
 def _columns(key: str, value: Any) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
-        raise UsageError(f"[{key}] must be a table such as user_id = \"customer\"")
+        raise UsageError(f'[{key}] must be a table such as user_id = "customer"')
     return {name: _names(f"{key}.{name}", column) for name, column in value.items()}
 
 
@@ -252,4 +252,3 @@ def _toml(value: Any) -> str:
 
 def _toml_key(key: str) -> str:
     return key if key.isascii() and key.replace("_", "").isalnum() else _toml(key)
-

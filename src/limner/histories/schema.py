@@ -265,7 +265,19 @@ TABLES: dict[str, Table] = {
                 ("description", pa.string()),
                 ("origin", pa.string()),
                 ("users", pa.int64()),
-                ("features", pa.list_(pa.struct([("label", pa.string()), ("kind", pa.string()), ("share", pa.float64()), ("lift", pa.float64())]))),
+                (
+                    "features",
+                    pa.list_(
+                        pa.struct(
+                            [
+                                ("label", pa.string()),
+                                ("kind", pa.string()),
+                                ("share", pa.float64()),
+                                ("lift", pa.float64()),
+                            ]
+                        )
+                    ),
+                ),
                 ("criterion", pa.string()),
                 ("model", pa.string()),
             ),

@@ -314,9 +314,7 @@ def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Ma
     present = {constant} if constant else set()
     if len(names) == 1:
         column = find_column(raw, names[0], source, "kind")
-        rows = connection.execute(
-            f"SELECT DISTINCT lower(x) FROM {distinct_given(raw, column)} LIMIT 5000"
-        ).fetchall()
+        rows = connection.execute(f"SELECT DISTINCT lower(x) FROM {distinct_given(raw, column)} LIMIT 5000").fetchall()
         present |= {str(row[0]) for row in rows if row[0] is not None}
     elif names:
         present |= set(known)
