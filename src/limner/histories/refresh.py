@@ -28,9 +28,9 @@ SELECT count(DISTINCT as_of) <= 1 AND count(frequency) IN (0, count(*)) AND coun
 def refresh_facts(store: Store, run: str) -> int:
     """Computes the facts of all users about whom something new is stored; returns how many.
 
-    Recency and trends are counted back from the workspace's newest event, and a count is unknown until the workspace has
-    anything of its kind. When new rows change either, the facts of everyone are computed again: those of before could
-    not be compared with those of now.
+    Recency and trends are counted back from the workspace's newest event, and a count is unknown until the workspace
+    has anything of its kind. When new rows change either, the facts of everyone are computed again: those of before
+    could not be compared with those of now.
     """
     with store.read() as connection:
         stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
