@@ -15,7 +15,7 @@ from limner.agents.copywriter.claims import absolute_words, unsupported_claims
 from limner.agents.copywriter.grounds import foreign_links, foreign_numbers, named_users, repeated_words, word_units
 from limner.agents.copywriter.prompt import Angle, Brief
 from limner.agents.copywriter.schema import Check, Draft
-from limner.agents.quantities import fold
+from limner.agents.quantities import fold, quantities
 from limner.histories.language import detect
 
 ALIKE = 0.85
@@ -110,7 +110,7 @@ def told(draft: Draft, brief: Brief, angle: Angle) -> tuple[str, ...]:
     """What a variant uses, as code sees it: the sheet's facts whose words it has, and the trait it speaks to."""
     text = f"{draft.headline}\n{draft.body}\n{draft.cta}"
     said = word_units(text)
-    uses = [fact.id for fact in brief.product.facts if _tells(said, fact.text)]
+    uses = [fact.id for fact in brief.product.facts if _tells(text, said, fact.text)]
     if brief.product.price and fold(brief.product.price) in fold(text):
         uses.append("price")
     if angle.trait and angle.source and word_units(angle.source.label) & said:
@@ -118,9 +118,11 @@ def told(draft: Draft, brief: Brief, angle: Angle) -> tuple[str, ...]:
     return tuple(uses)
 
 
-def _tells(said: set[str], fact: str) -> bool:
-    units = word_units(fact)
-    return bool(units) and len(units & said) >= TOLD * len(units)
+def _tells(text: str, said: set[str], fact: str) -> bool:
+    """Whether a text has half of a fact's words, or one of its numbers with what it counts."""
+    units, folded = word_units(fact), fold(fact)
+    counted = [folded[number.start : number.end + 2].strip() for number in quantities(folded) if not number.spelled]
+    return len(units & said) >= max(1, TOLD * len(units)) or any(number in fold(text) for number in counted)
 
 
 def _numbers(case: _Case) -> str:

@@ -91,12 +91,12 @@ def angles(brief: Brief, variants: int) -> list[Angle]:
 
 _HOW = {
     "en": {
-        "positive": "who like: {}",
-        "negative": "who were unhappy with: {}",
-        "bought": "who often buy: {}",
-        "intent": "who want to: {}",
-        "need": "who need: {}",
-        "": "who talk about: {}",
+        "positive": "people who like {}",
+        "negative": "people who were unhappy with {}",
+        "bought": "people who often buy {}",
+        "intent": "people who plan this: {}",
+        "need": "people who need {}",
+        "": "people who talk about {}",
     },
     "zh": {
         "positive": "喜欢{}的人",
