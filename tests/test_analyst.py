@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import small_workspace
 from limner.agents.analyst import AskAnswer, ask
@@ -241,6 +243,31 @@ def test_a_dead_model_is_an_error(store: Store, tmp_path: Path) -> None:
 
     with Client(ScriptedEngine(dead), Ledger(tmp_path / "ledger.sqlite")) as client, pytest.raises(ModelError):
         ask(store, client, "Who likes tea?", index=WordIndex())
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *"谁 喜欢 龙井茶 Who likes tea u-3 客户7 超过 5次 most orders s1 % ; -- { } “ ( [1] compare segments".split(),
+        *("user ", "90 days", "not bought", "Keyboard people", "'", '"', "\\", "\x00", "\ud800"),
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=6)), min_size=1, max_size=8).map(" ".join))
+def test_any_question_gets_an_answer_or_a_reason(asker, question: str) -> None:
+    try:
+        answer, _ = asker(question)
+    except UsageError:
+        return
+    assert answer.answer
+    assert answer.abstained == (answer.n == 0)
+    assert answer.abstained == (not answer.citations)
+
+
+def test_a_user_with_a_chinese_id(asker) -> None:
+    answer, _ = asker("客户7喜欢什么？")
+    assert cited(answer, "user") == {"客户7"}
 
 
 @pytest.mark.parametrize("question", ["", "   ", "???", "x" * 501])

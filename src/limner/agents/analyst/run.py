@@ -59,7 +59,7 @@ def ask(
         UsageError: The question is empty or too long.
         ModelError: The model cannot be reached at all.
     """
-    question = " ".join(question.split())
+    question = _printable(question)
     if not any(character.isalnum() for character in question):
         raise UsageError('The question is empty. Ask one: limner ask "Who likes quiet keyboards?"')
     if len(question) > QUESTION_LENGTH:
@@ -102,6 +102,12 @@ def _answer(
     cited = _cited(db, scene, words, told)
     remarks = (*checked.remarks, *words.remarks)
     return AskAnswer(question, language, cited.text, cited.citations, cited.n, False, remarks)
+
+
+def _printable(question: str) -> str:
+    """The question on one line, without control characters and broken code units."""
+    whole = question.encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(c if c.isprintable() else " " for c in whole).split())
 
 
 @dataclass(frozen=True, slots=True)
