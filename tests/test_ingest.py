@@ -151,6 +151,7 @@ def test_every_form_gives_the_same_events(name, store, tmp_path):
     assert all(len(e["event_id"]) == 24 for e in events(store))
 
 
+@pytest.mark.slow
 def test_the_form_of_a_file_does_not_change_ids(store, tmp_path):
     for name, content in FORMS.items():
         summary = ingest(store, write(tmp_path, name, content))
@@ -207,7 +208,9 @@ def test_volatile_columns_are_kept_but_do_not_identify(store, tmp_path):
 BAD_ROWS = {
     "no user": ",2024-01-05,5,x",
     "no user ": "NULL,2024-01-05,5,x",
+    "no user  ": "\\N,2024-01-05,5,x",
     "no time": "u1,,5,x",
+    "no time ": "u1,N/A,5,x",
     "unreadable time: soon": "u1,soon,5,x",
     "unreadable time: 2024-02-30": "u1,2024-02-30,5,x",
     "unreadable time: 0001-01-01": "u1,0001-01-01,5,x",
@@ -323,6 +326,21 @@ def test_awkward_columns(store, tmp_path):
         "x_2": "2",
         "X": "3",
     }
+
+
+def test_hundreds_of_columns(store, tmp_path):
+    """Once a column cost a join; 300 of them took a minute and 1,500 all memory."""
+    names = [f"c{i}" for i in range(400)]
+    content = ",".join(["user_id", "ts", *names]) + "\nu1,2024-01-01," + ",".join(names) + "\n"
+    summary = ingest(store, write(tmp_path, "log.csv", content))
+    assert json.loads(events(store)[0]["attrs"]) == {name: name for name in names}
+    assert summary.seconds < 60
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null\nnull\n", '"text"'])
+def test_json_without_objects(store, tmp_path, content):
+    with pytest.raises(DataError, match="holds no JSON objects"):
+        ingest(store, write(tmp_path, "log.json", content))
 
 
 def test_nested_json_and_types(store, tmp_path):
@@ -658,6 +676,7 @@ def test_header_only_is_a_load_of_nothing(store, tmp_path):
 cells = st.text(st.sampled_from("ab1 ,\"'\n\r\t;|\\你好，。\0\u3000é\ufeff"), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

@@ -23,7 +23,7 @@ _CONTROLS = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]"
 _UNTIDY = f"^$|^[{_BLANKS}]|[{_BLANKS}]$|\\r|{_CONTROLS}"
 """What few values have, so that one search tells the tidy ones, which need no rewriting, from the rest."""
 
-_NOTHING = ("null none nan n/a na nil nat <na> - -- \\n undefined (null) 无 空").split()
+_NOTHING = "null|none|nan|n/a|na|nil|nat|<na>|--?|\\\\n|undefined|\\(null\\)|无|空"
 """Words for no value, in ids, times and numbers; in a text they are words."""
 
 TEXT: Steps = (
@@ -33,7 +33,11 @@ TEXT: Steps = (
 )
 """A text: without control characters, with plain line ends, trimmed; null if nothing is left."""
 
-GIVEN: Steps = (*TEXT, f"CASE WHEN lower({{x}}) NOT IN ({', '.join(literal(w) for w in _NOTHING)}) THEN {{x}} END")
+GIVEN: Steps = (
+    *TEXT,
+    # A search, not IN (...): DuckDB makes a join of that, one for each column.
+    f"CASE WHEN length({{x}}) <= 9 AND regexp_full_match({{x}}, '(?i)({_NOTHING})') THEN NULL ELSE {{x}} END",
+)
 """A value that is not a text of somebody's: as `TEXT`, and words for nothing are nothing."""
 
 LIST: Steps = (

@@ -155,9 +155,10 @@ class _Load:
                 counts, users = self._store(connection, manifest.seq + 1, quarantine)
         except OSError as error:
             quarantine.discard()
-            where = error.filename or self.store.path
-            reason = error.strerror or str(error)
-            raise WorkspaceError(f"Cannot write {where}: {reason}. Check permissions and free space.") from error
+            where, reason = error.filename or self.store.path, error.strerror or str(error)
+            raise WorkspaceError(
+                f"Cannot go on with {where}: {reason}. Check that it can be read and written and that the disk has space."
+            ) from error
         except duckdb.Error as error:
             quarantine.discard()
             raise WorkspaceError(

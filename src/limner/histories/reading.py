@@ -149,6 +149,8 @@ class Reader:
                 " FROM document) GROUP BY k ORDER BY min(_row), min(p)"
             ).fetchall()
         ]
+        if not keys:
+            raise DataError(f"{source.path} holds no JSON objects. limner reads one object for each row.")
         if len(keys) > MAX_COLUMNS:
             raise DataError(
                 f"{source.path} has {len(keys):,} different keys; {MAX_COLUMNS:,} are the most. Write one object a row."
@@ -156,8 +158,8 @@ class Reader:
         listed = ", ".join(f"x[{i + 1}] AS c{i}" for i in range(len(keys)))
         pointers = "[" + ", ".join(quote_path(_pointer(key)) for key in keys) + "]::VARCHAR[]"
         self.connection.execute(
-            f"CREATE TEMP TABLE raw AS SELECT _row{', ' if keys else ''}{listed}"
-            f" FROM (SELECT _row, json_extract(j, {pointers if keys else '[]::VARCHAR[]'}) AS x FROM document)"
+            f"CREATE TEMP TABLE raw AS SELECT _row, {listed}"
+            f" FROM (SELECT _row, json_extract(j, {pointers}) AS x FROM document)"
         )
         columns = []
         for i, (key, name) in enumerate(zip(keys, unique_names(keys), strict=True)):

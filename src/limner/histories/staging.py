@@ -113,6 +113,15 @@ def stage(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantin
         f"INSERT INTO {name} ({chosen}, _order, _said_attrs)"
         f" SELECT {chosen}, _row + {base}, _said_attrs FROM seen WHERE _reason IS NULL"
     )
+    looked, bad = connection.execute("SELECT count(*), count(_reason) FROM seen").fetchall()[0]
+    if bad:
+        _set_aside(connection, statement, quarantine)
+    connection.execute("DROP TABLE seen")
+    return int(looked)
+
+
+def _set_aside(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantine: Quarantine) -> None:
+    """Gives the bad rows of the table `seen` to the quarantine, each with its reason and as it was read."""
     cursor = connection.execute(
         f"SELECT r._row, s._reason, r.whole FROM (SELECT {statement.raw.row} AS _row, {statement.whole()} AS whole"
         f" FROM {statement.raw.table}) r JOIN (SELECT _row, _reason FROM seen WHERE _reason IS NOT NULL) s USING (_row)"
@@ -121,9 +130,6 @@ def stage(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantin
     while rows := cursor.fetchmany(1_000):
         for row, reason, whole in rows:
             quarantine.add(statement.source, int(row), reason, json.loads(whole, strict=False))
-    looked = connection.execute("SELECT count(*) FROM seen").fetchall()[0][0]
-    connection.execute("DROP TABLE seen")
-    return int(looked)
 
 
 _SQL = {"string": "VARCHAR", "double": "DOUBLE", "timestamp[us]": "TIMESTAMP"}
