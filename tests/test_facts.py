@@ -170,6 +170,7 @@ EVENT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=st.lists(EVENT, max_size=60))
 def test_facts_agree_with_pandas(events: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -162,6 +162,7 @@ EVENT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=st.lists(EVENT, max_size=25), budget=st.integers(1, 400))
 def test_what_holds_for_every_history(

@@ -165,6 +165,7 @@ def clustered(rng: np.random.Generator, rows: int) -> np.ndarray:
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_recall_against_brute_force(tmp_path):
     rng = np.random.default_rng(7)
     vectors = clustered(rng, 1500)
@@ -348,6 +349,7 @@ print(index.refresh(__import__("limner.histories.store", fromlist=["Store"]).Sto
 """
 
 
+@pytest.mark.slow
 def test_two_processes_use_one_index(workspace):
     store, index = workspace
     outputs = [

@@ -133,6 +133,7 @@ def test_progress_counts_what_had_to_be_embedded(tmp_path):
     assert seen == [(64, 130), (128, 130), (130, 130)]
 
 
+@pytest.mark.slow
 def test_levelled_space_finds_translations_before_its_own_language(tmp_path):
     pairs = [
         ("Who plays the violin?", "谁拉小提琴？"),

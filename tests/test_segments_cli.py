@@ -19,6 +19,8 @@ from limner.segments.discover import discover
 from serving_stub import completion, serve
 from test_segments import answer, by_topic, client, three_groups
 
+pytestmark = pytest.mark.slow
+
 
 def limner(*arguments: str, workspace: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "limner", "segment", *arguments, "--workspace", str(workspace)]

