@@ -157,7 +157,7 @@ class _Load:
             quarantine.discard()
             where, reason = error.filename or self.store.path, error.strerror or str(error)
             raise WorkspaceError(
-                f"Cannot go on with {where}: {reason}. Check that it can be read and written and that the disk has space."
+                f"Cannot go on with {where}: {reason}. Check its permissions and the free space on the disk."
             ) from error
         except duckdb.Error as error:
             quarantine.discard()
