@@ -91,7 +91,7 @@ class EmbeddedEngine:
                         yield index, admitted
                     else:
                         live[index] = admitted
-                model.step()
+                _step(model)
                 for index in [index for index, one in live.items() if model.finished(one.handle)]:
                     yield index, _outcome(model, live.pop(index))
         finally:
@@ -110,6 +110,15 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         """Nothing to do: the model stays loaded for the next client of this process, see `unload`."""
+
+
+def _step(model: OpenVinoModel) -> None:
+    """One step; a model that failed is not used again."""
+    try:
+        model.step()
+    except ModelError:
+        unload()
+        raise
 
 
 def _names_a_file(name: str) -> bool:
