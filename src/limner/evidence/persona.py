@@ -110,7 +110,7 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
     with store.read() as db:
         facts = arrow(db, f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_pylist()
         written = arrow(db, f"SELECT * FROM personas {chosen}", values).to_pylist()
-        ordered = f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, trait_id"
+        ordered = f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, kind, label, trait_id"
         traits = arrow(db, ordered, values).to_pylist()
     unknown = sorted(set(user_ids or ()) - {row["user_id"] for row in facts})
     if unknown:

@@ -57,7 +57,7 @@ def _checked(marks: str, text: str, lang: str, traits: Sequence[Trait]) -> Sente
     fitting = [shown[m] for m in named if standing(shown[m].kind, shown[m].polarity) in OPENINGS[lang][opening]]
     resting = [trait for trait in fitting if _speaks_of(text, trait)]
     known = {number for trait in resting for number in _numbers(trait.label)}
-    if not resting or not known.issuperset(_numbers(text)):
+    if not resting or not known.issuperset(_numbers(text.removeprefix(opening))):
         return None
     ended = text.rstrip(" .。,，;；、") + ("。" if lang == "zh" else ".")
     return Sentence(ended, tuple(trait.trait_id for trait in resting))

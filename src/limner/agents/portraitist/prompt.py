@@ -17,7 +17,10 @@ TOLD_LAST = ("sentiment",)
 def told_traits(traits: Sequence[Trait]) -> list[Trait]:
     """The traits that a narrative is written from, at most `MOST_TRAITS`: the best supported, one of a label."""
     ranked = sorted(traits, key=lambda t: (t.kind in TOLD_LAST, -t.confidence, -t.mentions, t.label))
-    return list({canonical(t.label): t for t in reversed(ranked)}.values())[::-1][:MOST_TRAITS]
+    best: dict[str, Trait] = {}
+    for trait in ranked:
+        best.setdefault(canonical(trait.label), trait)
+    return list(best.values())[:MOST_TRAITS]
 
 
 def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
