@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from limner.cli import app
 from limner.errors import WorkspaceError
+from limner.histories.store import Store
 from limner.serving.ledger import Ledger
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message, PromptId
 
@@ -159,10 +160,11 @@ def test_half_characters_do_not_break_the_ledger(tmp_path: Path) -> None:
 
 
 def test_the_command_shows_calls_by_prompt(tmp_path: Path) -> None:
+    Store.open(tmp_path, create=True)
     runner = CliRunner()
     empty = runner.invoke(app, ["ledger", "summary", "-w", str(tmp_path), "--json"])
     assert json.loads(empty.stdout) == {"answers": 0, "calls": 0, "lines": []}
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "ledger.sqlite").exists()
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.record("a", "r", "m", REQUEST, ANSWER)
     shown = runner.invoke(app, ["ledger", "summary", "-w", str(tmp_path)]).stdout
