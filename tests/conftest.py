@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+MODEL_SECONDS = 1800
+"""The most a test with the real model may take, the fetching of its weights included where it is the first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives tests with the real model the time they need."""
+    for item in items:
+        if item.get_closest_marker("model") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def pulled_model() -> None:
+    """The default model's weights, fetched as a person would: at once if they are here already."""
+    command = [sys.executable, "-m", "limner", "models", "pull"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        pytest.fail(f"`limner models pull` failed: {done.stderr}")
+
+
+@pytest.fixture(autouse=True)
+def _model_is_here(request: pytest.FixtureRequest) -> None:
+    """No test with the real model runs, or skips, for want of its weights."""
+    if request.node.get_closest_marker("model"):
+        request.getfixturevalue("pulled_model")
 
 
 @pytest.fixture(scope="session")
