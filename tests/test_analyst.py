@@ -130,6 +130,23 @@ def test_ranking_and_average(asker) -> None:
     assert mean.n == len(known)
 
 
+def test_a_period_that_facts_do_not_have_is_said(asker) -> None:
+    answer, _ = asker("Who ordered more than 5 times in the last 60 days?")
+    assert "over the whole history" in answer.answer
+    zh, _ = asker("最近60天下单超过5次的用户有哪些？")
+    assert "全部历史" in zh.answer
+    away, _ = asker("Who has not bought for 90 days?")
+    assert "history" not in away.answer
+
+
+def test_nobody_left_by_two_filters_is_not_blamed_on_one(asker) -> None:
+    answer, _ = asker("Which Keyboard people ordered more than 10 times?")
+    assert answer.abstained
+    one, _ = asker("Which Keyboard people ordered more than 8 times?")
+    assert cited(one, "user") == {"u-1"}
+    assert "known data" not in one.answer
+
+
 def test_a_segment_is_described_and_cited(asker) -> None:
     answer, _ = asker("What do the Keyboard people care about?")
     assert cited(answer, "segment") == {"s1"}

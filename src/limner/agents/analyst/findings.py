@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from limner.agents.analyst import phrases, tables
@@ -53,11 +53,18 @@ def _distinct(values: Iterable[str]) -> list[str]:
 
 
 def threshold_finding(
-    db: duckdb.DuckDBPyConnection, thresholds: Sequence[Threshold], eligible: int, language: Language
+    db: duckdb.DuckDBPyConnection, thresholds: Sequence[Threshold], eligible: int, language: Language, *, alone: bool
 ) -> Finding | None:
     """How many users meet the plan's conditions on facts, and which; if none does, who comes nearest.
 
-    None if the facts asked for are known of nobody.
+    None if the facts asked for are known of nobody, or nobody is left and there is no telling which filter did it.
+
+    Args:
+        db: A connection with the `eligible` users.
+        thresholds: The conditions.
+        eligible: How many users meet them and the plan's other filters.
+        language: The question's.
+        alone: Whether the conditions are the plan's only filter, so that one can say out of how many users.
     """
     known = min(tables.known(db, threshold.fact) for threshold in thresholds)
     if not known:
@@ -66,17 +73,26 @@ def threshold_finding(
     first = thresholds[0]
     highest = first.op in (">=", ">", "==")
     if not eligible:
-        return _nobody(db, first, conditions, known, highest, language)
+        only = alone and len(thresholds) == 1
+        return _nobody(db, first, conditions, known, highest, language) if only else None
     users = tables.eligible_users(db)
     shown = [_value_text(v, first.fact, language) for v in tables.ranked(db, first.fact, highest=highest, limit=RANKED)]
     counted = phrases.users_text(len(users), language)
     if language == "zh":
-        head = f"{counted}符合：{conditions}（有该数据的共 {known} 名）"
+        head = f"{counted}符合：{conditions}" + (f"（有该数据的共 {known} 名）" if alone else "")
     else:
         verb = "meets" if len(users) == 1 else "meet"
-        head = f"{counted} {verb} this: {conditions} (of {known} with known data)"
+        head = f"{counted} {verb} this: {conditions}" + (f" (of {known} with known data)" if alone else "")
     cited = tuple(Citation("user", user) for user in users[:CITED_USERS])
     return Finding(phrases.sentence([head, _listed(shown, language)], language), "any", tuple(users), cited)
+
+
+def over_all_time(finding: Finding, language: Language) -> Finding:
+    """The finding with the remark that it counts the whole history: facts have no other period."""
+    note = (
+        "（按全部历史计，不限于所问时段）。" if language == "zh" else " (over the whole history, not only that period)."
+    )
+    return replace(finding, text=finding.text.rstrip("。.") + note)
 
 
 def _nobody(

@@ -86,15 +86,27 @@ def _asks_why(scene: Scene) -> bool:
 def _fact_findings(scene: Scene) -> list[Finding]:
     plan, told = scene.plan, []
     if plan.thresholds:
-        told.append(findings.threshold_finding(scene.db, plan.thresholds, scene.eligible, scene.language))
-    if plan.order_fact != "none":
+        alone = plan.language == "any" and scene.segment is None and not scene.named
+        told.append(findings.threshold_finding(scene.db, plan.thresholds, scene.eligible, scene.language, alone=alone))
+    if plan.order_fact != "none" and scene.eligible:
         fact: FactName = plan.order_fact
         if plan.order == "none":
             told.append(findings.spread_finding(scene.db, fact, scene.language))
         else:
             limit = _limit(scene.question)
             told.append(findings.ranking_finding(scene.db, fact, plan.order == "highest", limit, scene.language))
-    return [finding for finding in told if finding is not None]
+    found = [finding for finding in told if finding is not None]
+    if _period_asked(scene):
+        found = [findings.over_all_time(finding, scene.language) for finding in found]
+    return found
+
+
+def _period_asked(scene: Scene) -> bool:
+    """Whether the question has a length of time that no condition is about: facts cover the whole history."""
+    asked = [q.scaled for q in quantities(scene.question) if q.unit == "day"]
+    met = [t.value for t in scene.plan.thresholds if t.fact in ("recency_days", "events_30d", "events_90d")]
+    recent = any(t.fact in ("events_30d", "events_90d") for t in scene.plan.thresholds)
+    return not recent and any(days not in met for days in asked)
 
 
 def _limit(question: str) -> int:
