@@ -10,7 +10,9 @@ import pkgutil
 import re
 import shlex
 import subprocess
+import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,13 @@ import typer
 import yaml
 
 import limner
+import plausible
+from limner import serving
 from limner.cli import app
+from limner.serving import LEDGER_FILE
+from limner.serving.client import Client
+from limner.serving.ledger import Ledger
+from limner.serving.scripted import ScriptedEngine
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -143,6 +151,38 @@ def test_python_on_a_page_compiles(page: Path) -> None:
     for block in blocks(page):
         if block.language in {"python", "py"}:
             ast.parse(block.text, filename=page_name(page))
+
+
+REVIEWS = """user_id,ts,kind,title,category,rating,text
+u1,2025-01-03 10:00:00,review,Kettle,Kitchen,5,The kettle boils fast. I love the quiet lid!
+u2,2025-01-05 11:00:00,review,电热水壶,厨房,1,烧水很慢，盖子还漏水，非常失望。
+"""
+
+
+@contextmanager
+def scripted(path: Path, spec: str, *, run: str | None = None, concurrency: int | None = None) -> Iterator[Client]:
+    """Stands where `limner.serving.connect` stands, with a model made of rules."""
+    with Ledger(Path(path) / LEDGER_FILE) as ledger:
+        yield Client(ScriptedEngine(plausible.answer), ledger, run=run or "")
+
+
+def examples() -> dict[str, str]:
+    """The Python examples that a reader meets first."""
+    pages = {page.name: page for page in (ROOT / "README.md", ROOT / "README.zh-CN.md")}
+    shown = {name: "".join(b.text for b in blocks(page) if b.language == "python") for name, page in pages.items()}
+    return {**shown, "limner.__doc__": textwrap.dedent((limner.__doc__ or "").partition("Example:\n")[2])}
+
+
+@pytest.mark.parametrize("name", examples())
+def test_the_first_examples_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they stand, in a folder with the file they name; only the model is a scripted one."""
+    monkeypatch.setattr(serving, "connect", scripted)
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.csv").write_text(REVIEWS, encoding="utf-8")
+    exec(compile(examples()[name], name, "exec"), {})
+    assert "kettle" in capsys.readouterr().out.lower()
 
 
 def test_examples_in_docstrings_run() -> None:
