@@ -130,8 +130,9 @@ def _admit(model: OpenVinoModel, request: ChatRequest) -> _Live | ChatFailure:
     started = time.perf_counter()
     try:
         tokens = model.tokens(request.messages)
-        needed = len(tokens) + request.max_tokens
-        if needed > model.weights.context:
+        if len(tokens) >= model.longest:
+            return ChatFailure(f"too long: {model.weights.identity} reads fewer than {model.longest} tokens here")
+        if len(tokens) + request.max_tokens > model.weights.context:
             return ChatFailure(
                 f"too long: {len(tokens)} tokens to read and {request.max_tokens} to write are more than the "
                 f"{model.weights.context} of {model.weights.identity}"

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,6 +51,8 @@ class OpenVinoModel:
 
     Attributes:
         weights: What was loaded.
+        longest: Tokens at which the engine's tokenizer cuts a prompt off without a word (8192 with GGUF files, and no
+            option changes it), so a prompt with as many may have been longer.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -79,6 +81,7 @@ class OpenVinoModel:
             )
             self._tokenizer = self._pipeline.get_tokenizer()
             self._control = _control_tokens(self._tokenizer.get_vocab())
+            self.longest = len(self._encoded("a " * 2 * weights.context))
         except (RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()
             raise ModelError(
@@ -92,7 +95,10 @@ class OpenVinoModel:
         """
         turns = [{"role": m.role, "content": self._control.sub(_broken, m.content)} for m in messages]
         prompt = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
-        encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
+        return self._encoded(prompt)
+
+    def _encoded(self, text: str) -> list[int]:
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
         return [int(token) for token in encoded.input_ids.data[0]]
 
     def add(self, tokens: Sequence[int], request: ChatRequest) -> Any:
@@ -200,7 +206,7 @@ def _properties() -> dict[str, Any]:
     return {} if chosen is None else {"INFERENCE_NUM_THREADS": chosen}
 
 
-def _control_tokens(vocabulary: Sequence[Any]) -> re.Pattern[str]:
+def _control_tokens(vocabulary: Iterable[Any]) -> re.Pattern[str]:
     """A pattern of the control tokens of a vocabulary."""
     names = {os.fsdecode(t) if isinstance(t, bytes) else str(t) for t in vocabulary}
     found = sorted((name for name in names if _SPECIAL.fullmatch(name)), key=len, reverse=True)
