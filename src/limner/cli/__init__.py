@@ -71,9 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
     except LimnerError as error:
         sys.stderr.write(f"Error: {error}\n")
         code = error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What was answered is kept; run the same command to go on.\n")
-        code = 130
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer ends every command with SystemExit, and makes one with 130 of an interrupt.
+        code = end.code if isinstance(end, SystemExit) else 130
+        if code == 130:
+            sys.stderr.write("Stopped. What was answered is kept; run the same command to go on.\n")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
