@@ -1,6 +1,7 @@
 """Compares the embedded engine with llama.cpp on the same requests, and the embedded engine's settings with each other.
 
-    python benchmarks/engines.py --gguf FILE                       # the embedded engine
+    python benchmarks/engines.py                                   # the embedded engine, the default model
+    python benchmarks/engines.py --gguf FILE                       # another model
     python benchmarks/engines.py --gguf FILE --engine llamacpp     # needs: pip install xllamacpp
     python benchmarks/engines.py --gguf FILE --batched-tokens 1024 --property KV_CACHE_PRECISION=f16
 
@@ -26,8 +27,10 @@ from limner.serving.embedded import EmbeddedEngine
 from limner.serving.engine import Engine
 from limner.serving.http import HttpEngine
 from limner.serving.ledger import Ledger
+from limner.serving.models import DEFAULT, known_model
 from limner.serving.request import ChatAnswer, ChatRequest, Message, PromptId
 from limner.serving.spec import SERVICES, EmbeddedSpec, HttpSpec
+from limner.serving.weights import pull
 
 THINGS = ("guitar", "kettle", "novel", "tent", "headset", "lamp", "blender", "backpack", "keyboard", "watch")
 GOOD = "It arrived early, works better than the one I had, and I would buy it again without thinking twice."
@@ -145,13 +148,14 @@ def llamacpp(arguments: argparse.Namespace) -> Iterator[Callable[[int], Engine]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gguf", type=Path, required=True)
+    parser.add_argument("--gguf", type=Path, help="A model's file; the default model's, fetched if need be.")
     parser.add_argument("--engine", choices=("openvino", "llamacpp"), default="openvino")
     parser.add_argument("--batched-tokens", type=int, default=0)
     parser.add_argument("--property", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--only", choices=("labels", "json"))
     arguments = parser.parse_args()
+    arguments.gguf = arguments.gguf or pull(known_model(DEFAULT))
     with {"openvino": openvino, "llamacpp": llamacpp}[arguments.engine](arguments) as engine:
         started = time.perf_counter()
         list(engine(1).run(judgements(1000, 1)))

@@ -125,7 +125,7 @@ def test_commands_named_in_messages_exist() -> None:
 def test_pages_named_in_the_code_exist() -> None:
     package = Path(limner.__file__).parent
     named = {
-        name for path in package.rglob("*.py") for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))
+        name for path in package.rglob("*.py") for name in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", path.read_text("utf-8"))
     }
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
@@ -253,6 +253,11 @@ def test_no_path_of_one_machine_is_in_a_tracked_file() -> None:
 @pytest.mark.parametrize("line", ["see /work/x", 'Path("/tmp/a")', "cd /home/me"])
 def test_the_check_of_paths_can_fail(line: str) -> None:
     assert MACHINE_PATH.search(line)
+
+
+def test_the_benchmarks_page_names_every_script() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "benchmarks").glob("*.py") if f"`{path.name}`" not in page] == []
 
 
 def test_the_page_on_copy_names_every_key_channel_and_rule() -> None:
