@@ -125,7 +125,9 @@ def test_commands_named_in_messages_exist() -> None:
 def test_pages_named_in_the_code_exist() -> None:
     package = Path(limner.__file__).parent
     named = {
-        name for path in package.rglob("*.py") for name in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", path.read_text("utf-8"))
+        name
+        for path in package.rglob("*.py")
+        for name in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", path.read_text("utf-8"))
     }
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
