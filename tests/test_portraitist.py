@@ -29,6 +29,7 @@ from limner.serving.client import Client
 from limner.serving.ledger import Ledger
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.scripted import ScriptedEngine
+from reading_workspace import make
 
 DAY = datetime(2025, 3, 1, 12)
 
@@ -253,7 +254,7 @@ def test_the_numbers_of_the_fact_sentence_are_the_facts() -> None:
 
 def written(path: Path, users: dict[str, list[Trait]], *, lang: str = "en", **facts: Any) -> Store:
     """A workspace whose users have one accepted signal for each trait given."""
-    store = Store.open(path, create=True)
+    store = make(path)
     rows = [
         {
             **{name: value for name, value in asdict(t).items() if name in ("kind", "label", "polarity")},
