@@ -14,6 +14,8 @@ import pytest
 import small_workspace
 from serving_stub import Reply, completion, serve
 
+pytestmark = pytest.mark.slow
+
 SHEET = """name: Hush Keyboard
 language: en
 price: $79

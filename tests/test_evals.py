@@ -123,6 +123,7 @@ def word(text: str, positive: bool) -> str:
     return wording.positive if positive else wording.negative
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([True, False, None])), min_size=2, max_size=40))
 def test_figures_agree_with_scikit_learn(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:

@@ -328,6 +328,7 @@ def test_awkward_columns(store, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_hundreds_of_columns(store, tmp_path):
     """Once a column cost a join; 300 of them took a minute and 1,500 all memory."""
     names = [f"c{i}" for i in range(400)]

@@ -65,6 +65,7 @@ def workspace(tmp_path_factory):
         yield store, index
 
 
+@pytest.mark.slow
 def test_every_sort_of_document_is_found_in_its_own_words(workspace):
     _, index = workspace
     for question, expected in (

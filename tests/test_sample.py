@@ -300,6 +300,7 @@ def test_product_sheets(name: str, language: str) -> None:
     assert not [words for words in sheet.must_not_say if words in said]
 
 
+@pytest.mark.slow
 def test_loading_stores_every_row_and_again_none(tmp_path: Path, truth: Truth) -> None:
     store = Store.open(tmp_path / "workspace", create=True)
     first = load_sample(store)

@@ -22,6 +22,8 @@ from limner.serving.client import Client
 from limner.serving.ledger import Ledger
 from limner.serving.scripted import ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 GROUPS = {
     "coffee": (
         [("en", "pour-over coffee"), ("zh", "手冲咖啡"), ("en", "light roast beans"), ("zh", "咖啡豆")],

@@ -23,6 +23,8 @@ from limner.errors import ModelError
 from limner.serving import sources, weights
 from limner.serving.models import DEFAULT, MODELS, KnownModel, Parts, known_model
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 400
 PARTS = 3
 

@@ -171,6 +171,7 @@ def test_portray_writes_plain_narratives_without_a_model(model: Stub, tmp_path: 
     assert workspace.persona("en-0").model != ""
 
 
+@pytest.mark.slow
 def test_segments_an_answer_and_copy(workspace: Workspace) -> None:
     discovery = workspace.discover(k=2)
     segments = workspace.segments()
