@@ -215,6 +215,12 @@ def test_a_repaired_lead_is_used_and_the_repair_names_the_problem(asker) -> None
     assert "the number 40 is not in the finding" in engine.seen[-1].messages[-1].content
 
 
+def test_a_question_told_back_with_its_number_is_an_answer(asker) -> None:
+    told = "3 customers have not bought for three months."
+    answer, _ = asker("How many customers have not bought for three months?", said(told))
+    assert answer.answer.startswith(told)
+
+
 def test_a_count_must_be_told(asker) -> None:
     answer, _ = asker("How many users like quiet keyboards?", said("Users like quiet keyboards."))
     assert answer.answer.startswith("2 users like")

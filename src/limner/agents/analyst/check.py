@@ -122,7 +122,9 @@ def _shape(text: str, question: str, source: str, users: Sequence[str], language
     """Whether it is a statement at all: not a bare id, not the question again, no reasons that nothing gives."""
     said = _IDENTIFIER.sub(" ", _counts_only(text, users))
     units = re.findall(r"[A-Za-z]+|[\u3400-\u9fff]", said)
-    if text.rstrip()[-1:] in "?？" or SequenceMatcher(None, text.lower(), question.lower()).ratio() > ECHO:
+    alike = SequenceMatcher(None, text.lower(), question.lower()).ratio() > ECHO
+    news = len(quantities(_counts_only(text, users))) > len(quantities(question))
+    if text.rstrip()[-1:] in "?？" or (alike and not news):
         return [_say(language, "answer the question, do not repeat it", "要回答问题，不要重复问题")]
     if len(units) < 3:
         return [_say(language, "write a whole sentence", "要写完整的句子")]

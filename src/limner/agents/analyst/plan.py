@@ -62,7 +62,7 @@ def check_plan(
     segment = named[0] if len(named) == 1 else _segment_meant(proposed.segment, text, segments, remarks)
     plan = Plan(
         topic=_topic(proposed.topic, bare, thresholds, order_fact, remarks),
-        measure=cues.measure_of(text) or ("describe" if proposed.measure == "compare" else proposed.measure),
+        measure=cues.measure_of(text) or ("list" if proposed.measure == "list" else "describe"),
         polarity=_polarity(proposed.polarity, bare, remarks),
         kind=_kind(proposed.kind, bare, remarks),
         language=languages[0] if len(languages) == 1 and not compare else "any",
