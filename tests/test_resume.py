@@ -25,7 +25,10 @@ from serving_stub import Reply, Stub, serve
 USERS = 20
 """More than one chunk of users, so that a kill can come with signals committed and with none."""
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX signal")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX signal"),
+]
 
 
 @dataclass
