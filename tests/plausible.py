@@ -141,11 +141,19 @@ def _narrative(traits: str, lang: str) -> str:
     return "\n".join(lines[:2]) or f"[T1] {next(iter(OPENINGS[lang]))} {'什么都好' if lang == 'zh' else 'everything'}"
 
 
+def _name(user: str, lang: str) -> str:
+    said = re.search(r"^- (?:[^:：\n]*[:：])?([^\n]+)$", user, re.MULTILINE)
+    words = re.findall(r"[A-Za-z]+|[\u4e00-\u9fff]+", said[1] if said else "")
+    name = "".join(words)[:8] + "爱好者" if lang == "zh" else " ".join(words[:3]).title() + " Fans"
+    return json.dumps({"name": name}, ensure_ascii=False)
+
+
 def _plan(user: str, lang: str) -> str:
     bad = re.search(r"unhappy|complain|dislike|不满|抱怨|讨厌", user)
+    topic = re.search(r"coffee|咖啡", user)
     plan = {
         "measure": "describe",
-        "topic": "",
+        "topic": topic[0] if topic else "",
         "polarity": "negative" if bad else "any",
         "kind": "any",
         "segment": "",
@@ -169,6 +177,7 @@ _RULES = {
     "history": _history,
     "reading": _reading,
     "narrative": _narrative,
+    "segment_name": _name,
     "ask_plan": _plan,
     "ask_answer": _answer,
 }

@@ -60,6 +60,7 @@ def show(step: Step, out: Console, aside: Console) -> None:
         )
     elif isinstance(result, ExtractSummary):
         counts = f"{result.accepted} signals accepted, {result.rejected} rejected, {result.calls} model calls"
+        counts += f", {len(result.failed)} users failed" if result.failed else ""
         aside.print(f"Read {result.users} users: {counts}", style="dim", markup=False)
     elif isinstance(result, Persona):
         out.print(persona_text(result))
