@@ -26,7 +26,7 @@ SOURCE = ROOT / "src" / "limner"
 LINKS = ("agents", "prompts", "retrieval", "evals")
 
 pytestmark = [
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(not SOURCE.is_dir(), reason="the source is away: this is the suite run against what was built"),
 ]
 
