@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from limner.agents.extractor.parts import Part, split_parts
 from limner.agents.extractor.plan import Plan
-from limner.agents.extractor.schema import HISTORY_SCHEMA, READING_SCHEMA, WORDINGS
+from limner.agents.extractor.schema import HISTORY_SCHEMA, HISTORY_TOKENS, READING_SCHEMA, WORDINGS
 from limner.histories.language import detect
 from limner.histories.lines import History
 from limner.histories.texts import TextOfUser
@@ -141,7 +141,7 @@ def _history(plan: Plan, history: History, events: Mapping[str, EventTexts]) -> 
     lang = history.lang if history.lang in WORDINGS else "en"
     lines = "\n".join(line.text for line in history.lines)
     prompt = load("history" if plan.joint else "interests", lang)
-    request = ChatRequest(prompt.render(history=lines), prompt.id, max_tokens=500 if plan.joint else 130)
+    request = ChatRequest(prompt.render(history=lines), prompt.id, max_tokens=500 if plan.joint else HISTORY_TOKENS)
     if plan.joint:
         request = replace(request, schema=HISTORY_SCHEMA)
     else:

@@ -25,6 +25,11 @@ FEELINGS: Mapping[str, Feeling] = {
 }
 
 
+HISTORY_TOKENS = 190
+"""Tokens a small model may write about a history: six lines of the longest form, Chinese at up to two tokens a character.
+An answer cut short would be malformed, and the user would fail for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """The words in which a small model answers in one language.
@@ -38,6 +43,7 @@ class Wording:
         colon: Between feeling and object.
         interest, intent: What a line of the history answer begins with.
         overall: Label of a text's own sentiment when it is about nothing that has a name.
+        longest_tag: Characters of a tag in the history answer: six full lines must fit into `HISTORY_TOKENS`.
     """
 
     positive: str
@@ -50,6 +56,7 @@ class Wording:
     interest: str
     intent: str
     overall: str
+    longest_tag: int
 
     @property
     def feeling_pattern(self) -> str:
@@ -60,7 +67,7 @@ class Wording:
     @property
     def history_pattern(self) -> str:
         """Regular expression of the answer to the history question."""
-        line = f"({self.interest}|{self.intent}) [^\\n:：0-9]{{2,24}}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,3}}"
+        line = f"({self.interest}|{self.intent}) [^\\n:：0-9]{{2,{self.longest_tag}}}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,2}}"
         return f"{line}(\\n{line}){{0,5}}"
 
 
@@ -76,6 +83,7 @@ WORDINGS: Mapping[str, Wording] = {
         "interest",
         "intent",
         "overall",
+        longest_tag=24,
     ),
     "zh": Wording(
         "正面",
@@ -88,6 +96,7 @@ WORDINGS: Mapping[str, Wording] = {
         "兴趣",
         "打算",
         "总体评价",
+        longest_tag=10,
     ),
 }
 
