@@ -97,7 +97,7 @@ def _titles(history: str) -> dict[str, list[int]]:
 def _interests(history: str, lang: str) -> str:
     wording = WORDINGS[lang]
     lines = [
-        f"{wording.interest} {tag}{wording.colon}{','.join(map(str, numbers[:3]))}"
+        f"{wording.interest} {tag[: wording.longest_tag]}{wording.colon}{','.join(map(str, numbers[:3]))}"
         for tag, numbers in list(_titles(history).items())[:3]
     ]
     return "\n".join(lines) or f"{wording.interest} {wording.overall}{wording.colon}1"
