@@ -26,7 +26,7 @@ FEELINGS: Mapping[str, Feeling] = {
 
 
 HISTORY_TOKENS = 190
-"""Tokens a small model may write about a history: six lines of the longest form, Chinese at up to two tokens a character.
+"""Tokens a small model may write about a history: six of the longest lines, Chinese at up to two tokens a character.
 An answer cut short would be malformed, and the user would fail for it."""
 
 
@@ -67,7 +67,8 @@ class Wording:
     @property
     def history_pattern(self) -> str:
         """Regular expression of the answer to the history question."""
-        line = f"({self.interest}|{self.intent}) [^\\n:：0-9]{{2,{self.longest_tag}}}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,2}}"
+        tag = f"[^\\n:：0-9]{{2,{self.longest_tag}}}"
+        line = f"({self.interest}|{self.intent}) {tag}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,2}}"
         return f"{line}(\\n{line}){{0,5}}"
 
 
