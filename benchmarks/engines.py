@@ -166,7 +166,7 @@ def main() -> None:
         if arguments.only != "labels":
             list(engine(1).run(summaries(1001, 1)))
             measure("json x1", engine(1), summaries(200, 3))
-            measure("json x16", engine(16), summaries(300, 16))
+            measure("json x16", engine(16), summaries(300, min(16, arguments.count)))
     print(f"peak memory {peak_gb():.1f} GB")
 
 
