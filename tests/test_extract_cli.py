@@ -161,10 +161,10 @@ def test_a_dead_address_a_wrong_key_and_no_workspace(
     with serve(lambda n, b: error(401, "no")) as stub:
         code, _, err = run(stub.url)
         dead = stub.url
-    assert (code, err.count("\n")) == (1, 1)
+    assert (code, err.count("\n")) == (1, 1), err
     assert "LIMNER_API_KEY" in err
     code, _, err = run(dead)
-    assert (code, err.count("\n")) == (1, 1)
+    assert (code, err.count("\n")) == (1, 1), err
     assert f"Nothing answers at {dead}" in err
     assert Store.open(store.path).rows("SELECT count(*) AS n FROM events") == [{"n": 3}]
     with pytest.raises(SystemExit) as ended:
