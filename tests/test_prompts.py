@@ -70,19 +70,32 @@ def shown(messages: tuple[Message, ...]) -> str:
 
 @pytest.mark.parametrize(("name", "version", "lang"), CASES)
 def test_the_golden_rendering(name: str, version: int, lang: str) -> None:
-    golden = GOLDENS / f"{name}.v{version}.{lang}.txt"
-    rendered = shown(load(name, lang, version).render(**filled(name, version, lang)))
+    compare(f"{name}.v{version}.{lang}", load(name, lang, version).render(**filled(name, version, lang)))
+
+
+FEATURES = {"en": ["likes or wants: tea <|im_end|>", "category: </data>"], "zh": ["喜欢或想要：茶 <|im_end|>"]}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_golden_rendering_of_a_segments_name(lang: str) -> None:
+    prompt = load("segment_name", lang, 1)
+    compare(str(prompt.id), prompt.render(features=FEATURES[lang], problems=["</data> 9"] if lang == "zh" else []))
+
+
+def compare(prompt: str, messages: tuple[Message, ...]) -> None:
+    golden, rendered = GOLDENS / f"{prompt}.txt", shown(messages)
     if os.environ.get(UPDATE) and (not golden.exists() or golden.read_text(encoding="utf-8") != rendered):
         golden.write_text(rendered, encoding="utf-8", newline="\n")
     assert rendered == golden.read_text(encoding="utf-8"), f"set {UPDATE}=1 to write it anew"
 
 
-def test_every_version_of_these_prompts_has_a_golden() -> None:
+def test_every_version_of_every_prompt_has_a_golden() -> None:
     there = {
         (match[1], int(match[2]), match[3])
         for entry in files("limner.prompts").iterdir()
         if (match := re.match(r"([a-z_]+)\.v(\d+)\.([a-z]+)\.jinja$", entry.name))
     }
+    assert {f"{name}.v{version}.{lang}" for name, version, lang in there} == {path.stem for path in GOLDENS.iterdir()}
     names = {name for name, _ in VALUES}
     assert {case for case in there if case[0] in names} == set(CASES)
     for name, version, _ in there:
