@@ -156,6 +156,30 @@ def test_a_malformed_answer_is_a_failure_with_its_text_and_is_never_kept(ledger:
     assert ledger.summary().answers == 0
 
 
+def test_a_malformed_answer_is_recalled_until_it_is_forgotten_or_answered(ledger: Ledger) -> None:
+    asked = question("q", choices=("yes", "no"))
+    bad, good = ScriptedEngine(lambda _: "maybe"), ScriptedEngine(lambda _: "yes")
+    (first,) = Client(bad, ledger).ask([asked])
+    (recalled,) = (outcome for _, outcome in Client(bad, ledger).each([asked], recall=True))
+    assert isinstance(first, ChatFailure)
+    assert isinstance(recalled, ChatFailure)
+    assert (recalled.error, recalled.text, recalled.input_tokens, bad.calls) == (first.error, "maybe", 0, 1)
+    client = Client(good, ledger)
+    client.forget([asked])
+    assert [outcome.text for _, outcome in client.each([asked], recall=True)] == ["yes"]
+    assert good.calls == 1
+
+
+def test_an_answer_takes_the_place_of_a_malformed_one(ledger: Ledger) -> None:
+    asked = question("q", choices=("yes", "no"))
+    said = iter(["maybe", "yes"])
+    client = Client(ScriptedEngine(lambda _: next(said)), ledger)
+    client.ask([asked])
+    client.ask([asked])
+    assert [outcome.text for _, outcome in client.each([asked], recall=True)] == ["yes"]
+    assert ledger.malformed([asked.key(client.model)]) == {}
+
+
 def test_answers_that_fit_are_given_as_they_are(ledger: Ledger) -> None:
     good = '{"label":"b","lines":[1,2]}'
     assert Client(ScriptedEngine(lambda _: good), ledger).ask([question("q", schema=SCHEMA)])[0].text == good

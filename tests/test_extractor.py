@@ -287,6 +287,33 @@ def test_an_unusable_answer_gets_exactly_one_repair_question(plan: Any, tmp_path
     assert (again.accepted, again.rejected) == (summary.accepted, summary.rejected)
 
 
+def test_a_crash_between_a_malformed_answer_and_its_repair_costs_no_second_call(tmp_path: Path) -> None:
+    store = load(tmp_path / "crash", event("u", STRAP), event("v", TEA))
+    clean = load(tmp_path / "clean", event("u", STRAP), event("v", TEA))
+    repairs = 0
+
+    def answer(request: ChatRequest) -> str:
+        nonlocal repairs
+        if request.prompt.name == "repair":
+            repairs += 1
+            if repairs == 2:
+                raise ModelError("the engine died")
+            first = replace(request, messages=request.messages[:-2], prompt=PromptId("feeling", 1, request.prompt.lang))
+            return plausible.answer(first)
+        return "Sure!" if request.prompt.name == "feeling" else plausible.answer(request)
+
+    with pytest.raises(ModelError):
+        watched(store, answer)
+    with Ledger(store.path / "ledger.sqlite") as ledger:
+        before = ledger.summary().calls
+    again, engine = watched(store, answer)
+    repairs = 2
+    whole, _ = watched(clean, answer)
+    assert set(asked(engine)) == {"repair"}
+    assert before + again.calls == whole.calls
+    assert (again.failed, signals(store)) == ({}, signals(clean))
+
+
 BROKEN = ["", "  \n", "maybe", '{"half": ', "\ud800", "positive negative", "x" * 100_000]
 
 

@@ -39,13 +39,18 @@ class Client:
         """The model's name as the ledger and the cache key know it."""
         return self._engine.model
 
-    def each(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+    def each(self, requests: Sequence[ChatRequest], *, recall: bool = False) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, the known ones first, the others as they finish, as pairs of index and outcome.
 
         Equal requests are asked once and all get the outcome. Every outcome is in the ledger before it is given out.
         An answer that is none of the `choices`, does not fit the `schema` or is empty becomes a `ChatFailure` whose
-        error starts with `malformed:` and which holds the text; it is recorded, but asked again next time. Ask a repair
-        question as a new request.
+        error starts with `malformed:` and which holds the text; it is asked again next time. Ask a repair question as a
+        new request.
+
+        Args:
+            requests: The questions.
+            recall: Give out what was malformed before instead of asking again. A caller that asks a repair question
+                after a malformed answer comes back after a crash to where it was; it must `forget` what it gives up.
 
         Raises:
             ModelError: The engine as a whole is unusable.
@@ -58,6 +63,9 @@ class Client:
         for key, answer in known.items():
             for index in waiting.pop(key):
                 yield self._given(index, answer)
+        for key, failure in self._ledger.malformed(waiting).items() if recall else ():
+            for index in waiting.pop(key):
+                yield index, failure
         if not waiting:
             return
         keys = list(waiting)
@@ -76,6 +84,10 @@ class Client:
         """The outcomes of the requests, in the requests' order. See `each`."""
         outcomes = dict(self.each(requests))
         return [outcomes[index] for index in range(len(requests))]
+
+    def forget(self, requests: Sequence[ChatRequest]) -> None:
+        """Drops malformed answers that `recall` would give out: the questions are asked again next time."""
+        self._ledger.forget_malformed(request.key(self.model) for request in requests)
 
     def _given(self, index: int, outcome: Outcome) -> tuple[int, Outcome]:
         with self._totals:

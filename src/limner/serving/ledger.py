@@ -20,11 +20,14 @@ from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 
 _Execute = Callable[..., sqlite3.Cursor]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tables; a ledger of a newer one is refused, not guessed at."""
 
 BUSY_SECONDS = 30.0
 """How long a write waits for another process's write before it gives up."""
+
+MALFORMED_KEPT = 2000
+"""Characters kept of an unusable answer: more than any repair question quotes."""
 
 _KEYS_AT_ONCE = 500
 """Keys in one lookup: well under SQLite's limit of parameters in one statement."""
@@ -38,6 +41,11 @@ CREATE TABLE IF NOT EXISTS answers (
   input_tokens INTEGER NOT NULL,
   output_tokens INTEGER NOT NULL,
   at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS malformed (
+  key TEXT PRIMARY KEY,
+  error TEXT NOT NULL,
+  text TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls (
   id INTEGER PRIMARY KEY,
@@ -169,8 +177,26 @@ class Ledger:
                     found[key] = ChatAnswer(text, read, written, 0.0, logprob, finish, cached=True)
         return found
 
+    def malformed(self, keys: Iterable[str]) -> dict[str, ChatFailure]:
+        """The unusable answers kept for these keys, without tokens: they were paid for when they were written."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, ChatFailure] = {}
+        with self._lock, self._explained():
+            for start in range(0, len(wanted), _KEYS_AT_ONCE):
+                part = wanted[start : start + _KEYS_AT_ONCE]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(f"SELECT key, error, text FROM malformed WHERE key IN ({marks})", part)
+                found.update((key, ChatFailure(error, text)) for key, error, text in rows)
+        return found
+
+    def forget_malformed(self, keys: Iterable[str]) -> None:
+        """Drops the unusable answers kept for these keys, so that their questions are asked again."""
+        with self._lock, self._explained(), self._transaction() as run_sql:
+            for key in keys:
+                run_sql("DELETE FROM malformed WHERE key = ?", (key,))
+
     def record(self, key: str, run: str, model: str, request: ChatRequest, outcome: Outcome) -> None:
-        """Writes one call that reached the model, and its answer if there is one, in one transaction.
+        """Writes one call that reached the model, and what it answered if it did, in one transaction.
 
         Raises:
             WorkspaceError: The ledger cannot be written.
@@ -194,6 +220,10 @@ class Ledger:
                         at,
                     ),
                 )
+                run_sql("DELETE FROM malformed WHERE key = ?", (key,))
+            elif outcome.malformed:
+                kept = _storable(outcome.text[:MALFORMED_KEPT])
+                run_sql("INSERT OR REPLACE INTO malformed VALUES (?, ?, ?)", (key, error, kept))
             run_sql(
                 "INSERT INTO calls (key, run, prompt, version, lang, model, input_tokens, output_tokens, seconds,"
                 " outcome, error, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

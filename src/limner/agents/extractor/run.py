@@ -23,7 +23,7 @@ from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
 from limner.serving.client import Client
-from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure
+from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
 
 CHUNK = 16
 """Users whose questions are in flight together and whose signals are committed together."""
@@ -38,6 +38,7 @@ class _Reading:
     open: int
     texts: dict[tuple[str, str], str]
     signals: list[Signal] = field(default_factory=list)
+    malformed: list[ChatRequest] = field(default_factory=list)
     failure: str = ""
 
     def key(self, model: str) -> str:
@@ -93,6 +94,7 @@ def extract(
         for _ in _answered(client, plan, readings):
             _tell(progress, totals, readings)
         _commit(store, client.model, run, readings, totals)
+        client.forget([request for reading in readings if reading.failure for request in reading.malformed])
         _tell(progress, totals, [])
     usage = client.usage
     return ExtractSummary(
@@ -170,15 +172,18 @@ def _answered(client: Client, plan: Plan, readings: list[_Reading]) -> Iterator[
     """Asks everything about some users, with one repair question for an unusable answer; yields after each answer."""
     asked = [(reading, question) for reading in readings for question in reading.questions]
     repairs: list[tuple[_Reading, Question]] = []
-    for index, outcome in client.each([question.request for _, question in asked]):
+    for index, outcome in client.each([question.request for _, question in asked], recall=True):
         reading, question = asked[index]
-        if isinstance(outcome, ChatFailure) and outcome.error.startswith(MALFORMED):
+        if isinstance(outcome, ChatFailure) and outcome.malformed:
             repairs.append((reading, repair_of(question, outcome.text, outcome.error)))
+            reading.malformed.append(question.request)
         else:
             _take(reading, question, outcome, plan, client.model)
         yield reading
-    for index, outcome in client.each([question.request for _, question in repairs]):
+    for index, outcome in client.each([question.request for _, question in repairs], recall=True):
         reading, question = repairs[index]
+        if isinstance(outcome, ChatFailure) and outcome.malformed:
+            reading.malformed.append(question.request)
         _take(reading, question, outcome, plan, client.model)
         yield reading
 
