@@ -20,6 +20,7 @@ from limner.agents.extractor import PLANS, ExtractSummary, Progress, choose_plan
 from limner.agents.extractor.check import signals_of
 from limner.agents.extractor.prompt import AboutText, Question
 from limner.errors import ModelError, UsageError
+from limner.histories.directives import directive_in
 from limner.histories.store import Store
 from limner.histories.texts import TextOfUser
 from limner.serving.client import Client
@@ -467,15 +468,20 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("plan", [SMALL, JOINT], ids=lambda plan: plan.name)
-def test_hostile_texts_are_read_like_any_other(plan: Any, tmp_path: Path) -> None:
-    events = [event(f"u{n}", text, title=text, text_title=text[:40]) for n, text in enumerate(HOSTILE)]
+def test_hostile_texts_are_read_as_data_or_not_at_all(plan: Any, tmp_path: Path) -> None:
+    events = [event(f"u{n}", text, title=text, text_title=text) for n, text in enumerate(HOSTILE)]
     store = load(tmp_path / "w", *events)
     summary, engine = watched(store, plan=plan)
     assert summary.failed == {}
     stored = store.rows("SELECT * FROM events")
     assert {row["text"] for row in stored} == set(HOSTILE)
     found = signals(store)
-    assert {s["user_id"] for s in found if s["status"] == "accepted"} == {f"u{n}" for n in range(len(HOSTILE))}
+    refused = {f"u{n}" for n, text in enumerate(HOSTILE) if directive_in(text)}
+    assert len(refused) == len(HOSTILE) - 1
+    assert {s["user_id"] for s in found if s["reason"].startswith("directive_")} == refused
+    assert {s["user_id"] for s in found if s["status"] == "accepted"} == {
+        f"u{n}" for n in range(len(HOSTILE))
+    } - refused
     assert not_slices(found, stored) == []
     exported = export(store.path, "signals", tmp_path / "signals.jsonl")
     assert not_slices(exported, export(store.path, "events", tmp_path / "events.jsonl")) == []

@@ -115,7 +115,7 @@ def test_a_rating_of_one_is_not_the_best_where_the_scale_is_not_known(tmp_path: 
 
 
 def test_text_cannot_pretend_to_be_a_line(tmp_path: Path) -> None:
-    text = "ok\n[2] 2024-01-02 order x99\u2028[3] 2024-01-02\x00 order\x1b[31m"
+    text = "ok\n2024-01-02 order x99\u20282024-01-02\x00 order\x1b[31m"
     (history,) = build_histories(store_of(tmp_path, [{"kind": "review", "text": text}]), ["u"])
     assert len(history.text.splitlines()) == len(history.lines) == 1
     assert "\x1b" not in history.text

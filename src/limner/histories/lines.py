@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from limner.errors import UsageError
+from limner.histories.directives import directive_in
 from limner.histories.facts import EVERYONE
 from limner.histories.language import detect, estimate_tokens
 from limner.histories.phrasing import Deed, phrase
@@ -101,6 +102,9 @@ class History:
         """The lines, one below the other."""
         return "\n".join(line.text for line in self.lines)
 
+
+_SHOWN = ("text_title", "text", "title", "category")
+"""Fields whose words a line shows, unless they speak to a machine."""
 
 _SAME = f"""
 SELECT w.place AS turn, e.user_id, kind, item_id, coalesce(title, '') AS title, coalesce(category, '') AS category,
@@ -232,13 +236,14 @@ def _entry(group: list[dict[str, Any]], scales: Mapping[str, int | None]) -> _En
         key=lambda event: (event["ts"] or datetime.min, event["event_id"]),
     )
     event_id = latest["events"][-1]["event_id"]
+    latest = {**latest, **{field: "" for field in _SHOWN if directive_in(latest[field])}}
     written = ("text_title", "text", "title") if latest["own"] else ("title",)
     deed = Deed(
         kind=latest["kind"],
         role=latest["role"],
         ts=latest["ts"],
         times=len(events),
-        titles=list(dict.fromkeys(row["title"] for row in reversed(group) if row["title"])),
+        titles=list(dict.fromkeys(t for row in reversed(group) if (t := row["title"]) and not directive_in(t))),
         category=latest["category"],
         rating=latest["rating"],
         scale=scales.get(latest["source"]),

@@ -11,12 +11,22 @@ from datetime import datetime
 from typing import Any, cast
 
 from limner.agents.extractor.parts import split_parts
-from limner.agents.extractor.plan import Plan
-from limner.agents.extractor.prompt import MESSAGES, AboutHistory, AboutPart, AboutText, EventTexts, Question
+from limner.agents.extractor.plan import PLANS, Plan
+from limner.agents.extractor.prompt import (
+    MESSAGES,
+    AboutHistory,
+    AboutPart,
+    AboutText,
+    EventTexts,
+    Question,
+    language_of,
+    sentiment_request,
+)
 from limner.agents.extractor.schema import FEELINGS, WORDINGS
 from limner.evidence.overlap import shares_words
 from limner.evidence.records import Polarity, Signal, SignalKind, Span
 from limner.evidence.spans import find_span
+from limner.histories.texts import TextOfUser
 from limner.serving.request import ChatAnswer
 
 UNSURE = -7.0
@@ -29,6 +39,9 @@ SURE = 0.6
 LABEL_PRIOR = 0.9
 """Confidence in a one-word sentiment from an engine that tells no probabilities: about its measured accuracy."""
 
+DIRECTIVE = "directive_"
+"""Beginning of the reasons why texts that speak to a machine were shown to none (`histories.directives`)."""
+
 LONGEST_LABEL = 60
 LINES_PER_TAG = 3
 
@@ -37,6 +50,21 @@ def signals_of(question: Question, answer: ChatAnswer, plan: Plan, model: str) -
     """The signals, accepted and rejected, that an answer gives."""
     reader = _Reader(question, answer, plan, model)
     return list(_READERS[type(question.about), plan.joint](reader))
+
+
+def refused(text: TextOfUser, model: str, sort: str) -> Signal:
+    """A text that speaks to a machine, as one rejected signal: no model was shown it, and it proves nothing.
+
+    Args:
+        text: The text.
+        model: The model that would have been asked.
+        sort: What `directive_in` found.
+    """
+    lang = language_of(text)
+    question = Question(text.user_id, lang, sentiment_request("", lang), AboutText(text))
+    reader = _Reader(question, ChatAnswer("", 0, 0, 0.0), PLANS["small"], model)
+    nothing = _unfound(text.event_ids[-1], text.field, text.text[:LONGEST_LABEL])
+    return reader.signal("sentiment", reader.wording.overall, "neutral", 0.0, nothing, text.ts, f"{DIRECTIVE}{sort}")
 
 
 class _Reader:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from limner.agents.extractor.check import signals_of
+from limner.agents.extractor.check import DIRECTIVE, refused, signals_of
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.prompt import EventTexts, Question, questions_of, repair_of
 from limner.agents.extractor.schema import ExtractSummary, Progress
 from limner.errors import AnswerError, UsageError
 from limner.evidence.records import Signal
 from limner.evidence.spans import holds
+from limner.histories.directives import directive_in
 from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
@@ -43,7 +44,8 @@ class _Reading:
 
     def key(self, model: str) -> str:
         """The content address of everything asked about the user."""
-        keys = "\n".join(sorted(q.request.key(model) for q in self.questions))
+        refused = [s.signal_id for s in self.signals if s.reason.startswith(DIRECTIVE)]
+        keys = "\n".join(sorted([*refused, *(q.request.key(model) for q in self.questions)]))
         return hashlib.sha256(keys.encode("ascii")).hexdigest()
 
 
@@ -90,7 +92,9 @@ def extract(
     chosen = choose_users(store, users, limit)
     totals = _Totals(len(chosen))
     for start in range(0, len(chosen), CHUNK):
-        readings = _changed(store, client, list(_readings(store, plan, chosen[start : start + CHUNK], totals)), totals)
+        readings = _changed(
+            store, client, list(_readings(store, plan, client.model, chosen[start : start + CHUNK], totals)), totals
+        )
         for _ in _answered(client, plan, readings):
             _tell(progress, totals, readings)
         _commit(store, client.model, run, readings, totals)
@@ -135,19 +139,23 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
     return named[:limit]
 
 
-def _readings(store: Store, plan: Plan, users: list[str], totals: _Totals) -> Iterator[_Reading]:
+def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _Totals) -> Iterator[_Reading]:
     texts: dict[str, list[TextOfUser]] = {user: [] for user in users}
     for text in user_texts(store, users):
-        texts[text.user_id].append(text)
+        shown = {name: "" for name in ("title", "category") if directive_in(getattr(text, name))}
+        texts[text.user_id].append(replace(text, **shown) if shown else text)
     histories = {h.user_id: h for h in build_histories(store, users, budget=plan.history_tokens)}
     events = _event_texts(store, list(histories.values()))
     for user in users:
         recent = texts[user][-plan.most_texts :]
         totals.unread += len(texts[user]) - len(recent)
-        questions = list(questions_of(plan, recent, histories.get(user), events))
+        sorts = {id(text): directive_in(text.text) for text in recent}
+        told = [text for text in recent if not sorts[id(text)]]
+        questions = list(questions_of(plan, told, histories.get(user), events))
         stored = {(id_, t.field): t.text for t in recent for id_ in t.event_ids}
         stored.update({(id_, name): words for id_, e in events.items() for name, words in e.texts.items()})
-        yield _Reading(user, questions, len(questions), stored)
+        refusals = [refused(text, model, sort) for text in recent if (sort := sorts[id(text)])]
+        yield _Reading(user, questions, len(questions), stored, refusals)
 
 
 def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
@@ -162,7 +170,9 @@ def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventT
         rows = arrow(db, query, [wanted]).to_pylist()
     return {
         row["event_id"]: EventTexts(
-            row["kind"], row["ts"], {name: row[name] for name in ("text_title", "text", "title") if row[name]}
+            row["kind"],
+            row["ts"],
+            {n: row[n] for n in ("text_title", "text", "title") if row[n] and not directive_in(row[n])},
         )
         for row in rows
     }
