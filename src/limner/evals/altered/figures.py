@@ -15,7 +15,7 @@ ENGLISH = (
     " eighteen nineteen twenty"
 ).split()
 CHINESE = "零一二三四五六七八九"
-LONGEST_CLAUSE = 90
+LONGEST_CLAUSE = {"en": 90, "zh": 24}
 
 
 def figures(material: Material, random: Random) -> Iterator[Case]:
@@ -30,7 +30,11 @@ def figures(material: Material, random: Random) -> Iterator[Case]:
             continue
         first, last = around(review.text, match.start(), match.end(), words.breaks)
         clause = review.text[first:last].strip()
-        if len(clause) > LONGEST_CLAUSE or len(re.findall(r"\d+", clause)) != 1 or re.search(words.unsafe, clause):
+        if (
+            len(clause) > LONGEST_CLAUSE[material.lang]
+            or len(re.findall(r"\d+", clause)) != 1
+            or re.search(words.unsafe, clause)
+        ):
             continue
         if "?" in review.text[last : last + 2] or squash(review.text).count(squash(clause)) != 1:
             continue
@@ -42,10 +46,10 @@ def figures(material: Material, random: Random) -> Iterator[Case]:
 
 
 def _lead(before: str, words: Wording) -> str:
-    """The last words before the number."""
+    """The last words before the number; in Chinese the whole clause up to it, as words have no borders there."""
     if words.joiner:
         return " ".join(before.split()[-words.figures.before :])
-    return before.strip()[-words.figures.before :]
+    return before.strip()
 
 
 def _case(text: str, clause: str, claim: str, kind: str, truth: Truth, material: Material) -> Case:
@@ -53,7 +57,8 @@ def _case(text: str, clause: str, claim: str, kind: str, truth: Truth, material:
 
 
 def _said(lead: str, number: str, unit: str, words: Wording) -> str:
-    return words.joiner.join(part for part in (lead, number, unit) if part)
+    parts = [part for part in (lead, number, unit) if part]
+    return words.joiner.join(parts)
 
 
 def _kept(
@@ -108,7 +113,11 @@ def dates(material: Material, random: Random) -> Iterator[Case]:
             continue
         first, last = around(text, match.start(), match.end(), words.breaks)
         clause = text[first:last].strip()
-        if len(clause) > LONGEST_CLAUSE or re.search(words.negator, clause) or re.search(r"\bif\b|如果", clause):
+        if (
+            len(clause) > LONGEST_CLAUSE[material.lang]
+            or re.search(words.negator, clause)
+            or re.search(r"\bif\b|如果", clause)
+        ):
             continue
         claim, kind, truth = makers[turn % len(makers)](match, words, random)
         turn += 1
@@ -120,7 +129,12 @@ def _date_kept(match: re.Match[str], words: Wording, random: Random) -> tuple[st
 
 
 def _date_written(match: re.Match[str], words: Wording, random: Random) -> tuple[str, str, Truth]:
-    return words.figures.date_written.format(**match.groupdict()), "date_written_otherwise", "true"
+    said = match.groupdict()
+    if not words.joiner:
+        said = {
+            f"{name}_spelled": (spell(int(said[name]), "zh") or "").replace("两", "二") for name in ("month", "day")
+        }
+    return words.figures.date_written.format(**said), "date_written_otherwise", "true"
 
 
 def _date_changed(match: re.Match[str], words: Wording, random: Random) -> tuple[str, str, Truth]:

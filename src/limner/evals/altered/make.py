@@ -13,9 +13,13 @@ from limner.evals.altered import figures, opinions, quotes, reviews
 from limner.evals.altered.case import Case, Lang, exclusions, hand_written
 from limner.evals.altered.material import Material, missing, read_material
 
+LANGUAGES: tuple[Lang, ...] = ("en", "zh")
 SEED = 20
 EACH = 22
 """Cases of a kind in a language."""
+
+SAME_CLAIM = 5
+"""Cases of a rule that may make one and the same claim: half of all marked opinions are of the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def make_suite(folder: Path | None, *, seed: int = SEED, each: int = EACH) -> li
     """
     cases = list(hand_written())
     if folder is not None and not missing(folder):
-        for lang in ("en", "zh"):
+        for lang in LANGUAGES:
             cases += made(read_material(folder, lang), seed, each)
     return list({case.case_id: case for case in cases}.values())
 
@@ -75,9 +79,17 @@ def made(material: Material, seed: int, each: int) -> list[Case]:
         random = Random(f"{seed}/{material.lang}/{number}")  # noqa: S311
         quota = {kind: each // makers[kind] for kind in rule.kinds}
         texts: set[str] = set()
+        claims: Counter[str] = Counter()
         for case in rule.make(material, random):
-            if quota.get(case.kind, 0) > 0 and case.text not in texts and case.case_id not in exclusions():
+            usual = claims[case.claim] >= SAME_CLAIM
+            if (
+                quota.get(case.kind, 0) > 0
+                and case.text not in texts
+                and not usual
+                and case.case_id not in exclusions()
+            ):
                 quota[case.kind] -= 1
+                claims[case.claim] += 1
                 texts.add(case.text)
                 cases.append(case)
             if not any(quota.values()):
@@ -89,6 +101,3 @@ def fingerprint(cases: list[Case]) -> str:
     """A short hash of a suite: equal for equal cases with equal labels, whatever their order."""
     said = sorted(f"{case.case_id} {case.truth} {case.kind}" for case in cases)
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
-
-
-LANGUAGES: tuple[Lang, ...] = ("en", "zh")

@@ -145,7 +145,7 @@ def _gold(text: str, aspect_tokens: str, opinion_tokens: str, category: str, pol
         first, after = (int(number) for number in said.split(","))
         spans.append((-1, -1) if first < 0 else (places[first], places[after - 1] + len(tokens[after - 1])))
     (a_start, a_end), (o_start, o_end) = spans
-    if o_start < 0:
+    if o_start < 0 or joined[o_start : o_start + 3] in ("n't", "'t "):
         return None
     aspect = "" if a_start < 0 else joined[a_start:a_end]
     return Gold(joined, aspect, a_start, joined[o_start:o_end], o_start, category, POLES[pole])
@@ -158,15 +158,15 @@ def detokenise(tokens: Sequence[str]) -> tuple[str, list[int]]:
     """
     text, places = "", []
     glue = True
-    for at, token in enumerate(tokens):
-        clitic = at >= 2 and tokens[at - 1] == "'" and token in CLITICS
-        before_clitic = token == "'" and at + 1 < len(tokens) and tokens[at + 1] in CLITICS
-        closes = re.fullmatch(r"[.,!?;:)%]+", token) is not None
+    for at, word in enumerate(tokens):
+        clitic = at >= 2 and tokens[at - 1] == "'" and word in CLITICS
+        before_clitic = word == "'" and at + 1 < len(tokens) and tokens[at + 1] in CLITICS
+        closes = re.fullmatch(r"[.,!?;:)%]+", word) is not None
         if not (glue or clitic or before_clitic or closes):
             text += " "
         places.append(len(text))
-        text += token
-        glue = token in ("(", "$", "#")
+        text += word
+        glue = word in ("(", "$", "#")
     return text, places
 
 
@@ -184,4 +184,8 @@ def _reviews_en(folder: Path) -> list[Review]:
     stars = "CASE WHEN rating >= 4 THEN true WHEN rating <= 2 THEN false END"
     sql = f"SELECT text, {stars} FROM {{0}} UNION ALL SELECT text, {stars} FROM {{1}}"
     rows = _query(folder, "en_reviews", sql)
-    return [Review(text, positive) for text, positive in rows if text and len(text) <= LONGEST_TEXT and "<" not in text]
+    return [
+        Review(text, positive)
+        for text, positive in rows
+        if text and len(text) <= LONGEST_TEXT and not re.search("<|&#", text)
+    ]

@@ -10,8 +10,8 @@ from limner.evals.altered.case import Case, Lang, Pole, Truth
 from limner.evals.altered.material import Gold, Material
 from limner.evals.altered.wording import Wording, around, other, squash, wording
 
-LONGEST_GAP = {"en": 25, "zh": 6}
-"""Characters between aspect and opinion above which they are not one quote."""
+GENERAL = frozenset({"LAPTOP", "COMPANY", "SOFTWARE", "OS", "整体", "其他", "使用体验"})
+"""Categories too wide to say that something else is another matter."""
 
 
 def shuffled(items: list[Gold], random: Random) -> list[Gold]:
@@ -38,20 +38,29 @@ def plain(material: Material, words: Wording, *, negated: bool = False) -> list[
         words: The language.
         negated: Whether the opinion's own words hold a negator (`不油腻`); plain opinions without if false.
     """
-    found = []
-    for gold in material.golds:
-        if bool(re.search(words.negator, gold.opinion)) is not negated:
-            continue
-        first, last = around(gold.text, gold.start, gold.end, words.breaks)
-        gap = gold.end - gold.start - len(gold.aspect) - len(gold.opinion)
-        beside = gold.text[first : gold.o_start] + " | " + gold.text[gold.o_start + len(gold.opinion) : last]
-        asked = "?" in gold.text or "？" in gold.text
-        if first > gold.start or last < gold.end or gap > LONGEST_GAP[material.lang] or asked:
-            continue
-        if re.search(words.unsafe, beside) or squash(gold.text).count(squash(gold.quote)) != 1:
-            continue
-        found.append(gold)
-    return found
+    return [gold for gold in material.golds if _is_plain(gold, words, negated)]
+
+
+def _is_plain(gold: Gold, words: Wording, negated: bool) -> bool:
+    if bool(re.search(words.negator, gold.opinion)) is not negated or re.fullmatch(words.vague, gold.opinion):
+        return False
+    first, last = around(gold.text, gold.start, gold.end, words.breaks)
+    beside = gold.text[first : gold.o_start] + " | " + gold.text[gold.o_start + len(gold.opinion) : last]
+    if first > gold.start or last < gold.end or "?" in gold.text or "？" in gold.text:
+        return False
+    if re.search(words.unsafe, beside) or squash(gold.text).count(squash(gold.quote)) != 1:
+        return False
+    return not gold.aspect or _one_statement(gold, words)
+
+
+def _one_statement(gold: Gold, words: Wording) -> bool:
+    """Whether aspect and opinion follow each other with nothing between them that could part them."""
+    if gold.a_start < gold.o_start:
+        between, form = gold.text[gold.a_start + len(gold.aspect) : gold.o_start], words.between.aspect_first
+    else:
+        between, form = gold.text[gold.o_start + len(gold.opinion) : gold.a_start], words.between.opinion_first
+    behind = re.match(words.between.behind, gold.text[gold.end :], re.DOTALL)
+    return re.fullmatch(form, between) is not None and behind is not None
 
 
 def clear(material: Material) -> list[Gold]:
@@ -83,7 +92,9 @@ def marked_negated(material: Material, random: Random) -> Iterator[Case]:
     """True: an opinion with a negator in it, told with its negator."""
     words = wording(material.lang)
     for gold in shuffled(plain(material, words, negated=True), random):
-        yield _case(gold, material.lang, "marked_negated", "true", label(gold, words), gold.polarity)
+        core = _replaced(gold.opinion, words.negated.removed)
+        if core is None or words.pole(core) != gold.polarity:
+            yield _case(gold, material.lang, "marked_negated", "true", label(gold, words), gold.polarity)
 
 
 def near(material: Material, random: Random) -> Iterator[Case]:
@@ -136,7 +147,7 @@ def negation_removed(material: Material, random: Random) -> Iterator[Case]:
     words = wording(material.lang)
     for gold in shuffled(plain(material, words, negated=True), random):
         core = _replaced(gold.opinion, words.negated.removed)
-        if core is not None and len(core) <= 6 and not core.startswith("错"):
+        if core is not None and words.pole(core) != gold.polarity and not core.startswith("错"):
             claim = label(gold, words, opinion=core)
             yield _case(gold, material.lang, "negation_removed", "altered", claim, other(gold.polarity))
 
@@ -162,10 +173,17 @@ def other_aspect(material: Material, random: Random) -> Iterator[Case]:
 
 
 def _unlike(gold: Gold, one: Gold) -> bool:
-    """Whether another opinion's aspect is of another category and shares no word (Chinese: character) with the quote."""
-    general = {gold.category.split("#")[0], one.category.split("#")[0]} & {"LAPTOP", "整体", "COMPANY", "其他"}
-    apart = gold.category.split("#")[0] != one.category.split("#")[0]
-    return apart and not general and not shared(gold.quote, one.aspect)
+    """Whether another opinion is of another category and its aspect shares no word or character with the quote.
+
+    Where both are of one text, they are further apart than `the keys and the screen are both great`.
+    """
+    categories = {gold.category.split("#")[0], one.category.split("#")[0]}
+    if len(categories) < 2 or categories & GENERAL or shared(gold.quote, one.aspect):
+        return False
+    if gold.text != one.text:
+        return True
+    gap = gold.text[one.a_start + len(one.aspect) : gold.start] or gold.text[gold.end : one.a_start]
+    return re.search(r"[,.;，。；！\s]\s*\S", gap) is not None and not re.fullmatch(r"(?:,| and| the|、|和)+ ?", gap)
 
 
 def shared(one: str, another: str) -> bool:
@@ -184,7 +202,7 @@ def unrelated(material: Material, random: Random) -> Iterator[Case]:
     for gold in shuffled(pool, random):
         wrong = random.choice(pool)
         claim = label(wrong, words)
-        if wrong.polarity == gold.polarity and not shared(gold.quote, claim) and gold.category != wrong.category:
+        if wrong.polarity == gold.polarity and _unlike(gold, wrong) and not shared(gold.quote, claim):
             yield _case(gold, material.lang, "unrelated", "altered", claim, gold.polarity)
 
 
@@ -194,7 +212,7 @@ def framed(material: Material, random: Random) -> Iterator[Case]:
     pool = clear(material)
     for base in shuffled(pool, random):
         said = random.choice(pool)
-        if shared(base.text, said.aspect):
+        if shared(base.text, said.aspect) or said.aspect.endswith("s"):
             continue
         frame = random.choice(words.frame)
         filled = {"aspect": said.aspect, "opinion": said.opinion}

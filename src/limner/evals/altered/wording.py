@@ -28,6 +28,14 @@ class Clear(_Typed):
     negative: tuple[str, ...]
 
 
+class Between(_Typed):
+    """What may stand between an aspect and its opinion, and behind both, where they are one statement."""
+
+    aspect_first: str
+    opinion_first: str
+    behind: str
+
+
 class Negated(_Typed):
     """Pairs of pattern and replacement that turn an opinion round, or take the negator off a negated one."""
 
@@ -80,6 +88,8 @@ class Wording(_Typed):
     joiner: Literal["", " "]
     unsafe: str
     negator: str
+    vague: str
+    between: Between
     clear: Clear
     negated: Negated
     natural: tuple[Natural, ...]
