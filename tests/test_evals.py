@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
+from limner.agents.extractor.plan import POSITIVE_FROM
 from limner.agents.extractor.schema import WORDINGS
 from limner.cli import main
 from limner.errors import DataError, UsageError
@@ -113,8 +114,10 @@ def test_another_seed_draws_other_texts() -> None:
     assert set(balanced(rows, 10, 0)) < set(balanced(rows, 20, 0))
 
 
-def scored(folder: Path, path: Path, answer: Callable[[ChatRequest], str | Outcome], **options: Any) -> SentimentScore:
-    with Client(ScriptedEngine(answer), Ledger(folder / "ledger.sqlite")) as client:
+def scored(
+    folder: Path, path: Path, answer: Callable[[ChatRequest], str | Outcome], model: str = "m", **options: Any
+) -> SentimentScore:
+    with Client(ScriptedEngine(answer, model), Ledger(folder / "ledger.sqlite")) as client:
         return evaluate_sentiment(client, path, ["text"], "label", **options)
 
 
@@ -155,14 +158,16 @@ def test_figures_agree_with_scikit_learn(tmp_path_factory: pytest.TempPathFactor
 
 def test_probabilities_are_held_against_the_measured_threshold(tmp_path: Path) -> None:
     path = table(tmp_path, [1, 0], texts=["很好用的东西", "一般般的东西"])
-    near = {"很好用": 0.30, "一般般": 0.10}
+    near = {"很好用": 0.31, "一般般": 0.10}
 
     def answer(request: ChatRequest) -> ChatAnswer:
         probability = next(p for t, p in near.items() if t in request.messages[-1].content)
         return ChatAnswer("负面", 9, 1, 0.0, logprob=math.log(1 - probability))
 
-    score = scored(tmp_path, path, answer)
-    assert (score.n, score.accuracy) == (2, 1.0)
+    assert scored(tmp_path, path, answer, model=next(iter(POSITIVE_FROM))).accuracy == 1.0
+    other = tmp_path / "other"
+    other.mkdir()
+    assert scored(other, path, answer).accuracy == 0.5  # Of another model the word counts.
 
 
 def test_malformed_answers_are_unscored_and_never_wrong(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import plausible
 from limner.agents.extractor import PLANS, ExtractSummary, Progress, choose_plan, extract
 from limner.agents.extractor.check import signals_of
+from limner.agents.extractor.plan import POSITIVE_FROM
 from limner.agents.extractor.prompt import AboutText, Question
 from limner.errors import ModelError, UsageError
 from limner.histories.directives import directive_in
@@ -32,6 +33,9 @@ from reading_workspace import event, export, load, not_slices, signals
 SMALL, JOINT = PLANS["small"], PLANS["joint"]
 Answer = Callable[[ChatRequest], str | Outcome]
 
+MEASURED = next(iter(POSITIVE_FROM))
+"""A model with thresholds of its own."""
+
 STRAP = "The strap broke after two days. I really like the colour!"
 TEA = "龙井很香，每年都买。就是物流太慢了！"
 
@@ -42,9 +46,9 @@ def read(store: Store, answer: Answer = plausible.answer, plan: Any = SMALL, **o
 
 
 def watched(
-    store: Store, answer: Answer = plausible.answer, plan: Any = SMALL, **options: Any
+    store: Store, answer: Answer = plausible.answer, plan: Any = SMALL, model: str = "scripted", **options: Any
 ) -> tuple[ExtractSummary, ScriptedEngine]:
-    engine = ScriptedEngine(answer)
+    engine = ScriptedEngine(answer, model)
     with Client(engine, Ledger(store.path / "ledger.sqlite"), "r") as client:
         return extract(store, client, plan, **options), engine
 
@@ -215,7 +219,11 @@ def test_an_answer_the_model_is_unsure_of_is_refused(tmp_path: Path) -> None:
     store = load(tmp_path, event("u", STRAP))
     garbled = ChatAnswer("like: colour", 9, 4, 0.0, logprob=-30.0)
     torn = ChatAnswer("positive", 9, 1, 0.0, logprob=-0.5)
-    read(store, lambda r: {"feeling": garbled, "sentiment": torn}.get(r.prompt.name) or plausible.answer(r))
+    read(
+        store,
+        lambda r: {"feeling": garbled, "sentiment": torn}.get(r.prompt.name) or plausible.answer(r),
+        model=MEASURED,
+    )
     assert {(s["kind"], s["reason"]) for s in signals(store, "status = 'rejected'")} >= {("sentiment", "model_unsure")}
     assert signals(store, "kind = 'preference' AND status = 'accepted'") == []
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from limner.agents.extractor.check import sentiment_of
-from limner.agents.extractor.plan import PLANS
 from limner.agents.extractor.prompt import sentiment_request
 from limner.agents.extractor.schema import WORDINGS
 from limner.errors import DataError
@@ -91,7 +90,7 @@ def evaluate_sentiment(
     for done, (index, outcome) in enumerate(client.each(requests), 1):
         if isinstance(outcome, ChatAnswer):
             lang = languages[index]
-            said[index], _ = sentiment_of(outcome, WORDINGS[lang].positive, PLANS["small"], lang)
+            said[index], _ = sentiment_of(outcome, WORDINGS[lang].positive, client.model, lang)
         if progress is not None:
             progress(done, len(requests))
     seconds = time.perf_counter() - started

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from limner.agents.extractor.parts import split_parts
-from limner.agents.extractor.plan import PLANS, Plan
+from limner.agents.extractor.plan import PLANS, POSITIVE_FROM, Plan
 from limner.agents.extractor.prompt import (
     MESSAGES,
     AboutHistory,
@@ -134,19 +134,19 @@ def _sentiment(reader: _Reader) -> Iterator[Signal]:
         if mood != "neutral":
             yield _whole(reader, about, mood, reader.certainty)
         return
-    positive, confidence = sentiment_of(reader.answer, reader.wording.positive, reader.plan, reader.question.lang)
+    positive, confidence = sentiment_of(reader.answer, reader.wording.positive, reader.model, reader.question.lang)
     rejected = "model_unsure" if confidence < SURE else ""
     yield _whole(reader, about, "positive" if positive else "negative", confidence, rejected)
 
 
-def sentiment_of(answer: ChatAnswer, positive_word: str, plan: Plan, lang: str) -> tuple[bool, float]:
+def sentiment_of(answer: ChatAnswer, positive_word: str, model: str, lang: str) -> tuple[bool, float]:
     """Whether a one-word sentiment answer counts as positive, and how sure that is (0.5 to 1).
 
-    The model's probability of the positive word is held against the plan's threshold for the language; the confidence
-    is the distance to it.
+    The model's probability of the positive word is held against the model's threshold for the language; the confidence
+    is the distance to it. Of a model without a measured threshold the word is taken as it stands.
     """
     said_positive = answer.text.strip() == positive_word
-    limit = plan.positive_from.get(lang)  # type: ignore[call-overload]
+    limit = POSITIVE_FROM.get(model, {}).get(lang)  # type: ignore[call-overload]
     if answer.logprob is None or limit is None:
         return said_positive, LABEL_PRIOR
     said = math.exp(answer.logprob)
