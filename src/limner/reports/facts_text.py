@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from limner.histories.directives import directive_in
 from limner.reports.wording import clean, money
 
 Facts = Mapping[str, Any]
@@ -204,11 +205,11 @@ Namer = Callable[[str, str], str]
 
 
 def _counted(facts: Facts, column: str, namer: Namer, lang: str) -> list[tuple[str, int]]:
-    """The named entries of a counted list, most frequent first."""
+    """The named entries of a counted list, most frequent first; names that speak to a machine are not told."""
     entries = facts.get(column)
     pairs = [(e.get("value"), e.get("n") or 0) for e in (entries if entries is not None else ())]
     named = [(namer(str(v), lang), int(n)) for v, n in pairs if v is not None and str(v).strip()]
-    return [(name, n) for name, n in named if name]
+    return [(name, n) for name, n in named if name and not directive_in(name)]
 
 
 def _first(column: str, namer: Namer = _plain_name) -> Formatter:
