@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,8 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from limner.evidence.records import Signal, Span
-from limner.evidence.traits import MOST_EVIDENCE, canonical, merge, trait_id
+from limner.evidence.changes import history
+from limner.evidence.decay import AGEING
+from limner.evidence.declared import Declared, declared_of
+from limner.evidence.labels import canonical
+from limner.evidence.records import Signal, Span, Trait
+from limner.evidence.sides import same_words
+from limner.evidence.traits import MOST_EVIDENCE, family_of, merge, order, trait_id
 
 START = datetime(2025, 1, 1)
 
@@ -63,21 +69,33 @@ def test_the_order_of_signals_does_not_matter(signals: list[Signal], random: obj
 
 
 @given(SIGNALS)
-def test_every_accepted_signal_is_in_exactly_one_trait(signals: list[Signal]) -> None:
-    traits = merge(signals)
+def test_giving_signals_twice_changes_nothing(signals: list[Signal]) -> None:
+    assert merge([*signals, *signals[::2]]) == merge(signals)
+
+
+@given(SIGNALS, st.one_of(st.none(), st.integers(0, 3000)))
+def test_every_accepted_signal_is_in_the_traits_of_its_topic(signals: list[Signal], day: int | None) -> None:
+    at = None if day is None else START + timedelta(days=day)
+    traits = merge(signals, at=at)
     accepted = [s for s in signals if s.status == "accepted"]
-    assert len({(t.kind, canonical(t.label)) for t in traits}) == len(traits) == len({t.trait_id for t in traits})
-    assert {(t.kind, canonical(t.label)) for t in traits} == {(s.kind, canonical(s.label)) for s in accepted}
+    found: dict[tuple[str, str], list[Trait]] = {}
     for trait in traits:
-        mine = [s for s in accepted if (s.kind, canonical(s.label)) == (trait.kind, canonical(trait.label))]
-        times = [s.ts for s in mine if s.ts]
-        assert set(trait.evidence) == {s.evidence for s in mine}
-        assert trait.mentions == len(trait.evidence)
-        assert trait.label in {s.label for s in mine}
-        assert (trait.first_seen, trait.last_confirmed) == (min(times, default=None), max(times, default=None))
-        assert 0 <= trait.confidence < 1
-        assert trait.trait_id == trait_id("u", trait.kind, mine[0].label)
-    assert [t.confidence for t in traits] == sorted((t.confidence for t in traits), reverse=True)
+        found.setdefault((family_of(trait.kind), canonical(trait.label)), []).append(trait)
+    assert found.keys() == {(family_of(s.kind), canonical(s.label)) for s in accepted}
+    assert len({t.trait_id for t in traits}) == len(traits)
+    for topic, of_topic in found.items():
+        mine = [s for s in accepted if (family_of(s.kind), canonical(s.label)) == topic]
+        told = {same_words(span.quote) for t in of_topic for span in (*t.evidence, *t.against)}
+        assert told == {same_words(s.evidence.quote) for s in mine}
+        for trait in of_topic:
+            assert trait.label in {s.label for s in mine}
+            assert 0 <= trait.confidence < 1
+            assert (trait.strength or 0) >= 0
+            assert (trait.closed is None) == (trait.status in ("current", "conflict", "declared"))
+        assert [t.status for t in of_topic[1:]] == ["superseded"] * (len(of_topic) - 1)
+        if len(of_topic) > 1:
+            assert of_topic[1].superseded_by == of_topic[0].trait_id
+    assert traits == sorted(traits, key=order)
 
 
 @given(st.text("abcs straps屏幕", min_size=1))
@@ -106,46 +124,63 @@ def test_different_things(pair: tuple[str, str]) -> None:
     assert canonical(pair[0]) != canonical(pair[1])
 
 
-def test_ids_are_of_the_user_and_the_kind() -> None:
+def test_ids_are_of_the_user_the_family_and_the_side() -> None:
     ids = {trait_id(user, kind, "strap") for user in ("u", "v") for kind in ("interest", "need")}
     assert len(ids) == 4
     assert trait_id("u", "interest", "strap") == trait_id("u", "interest", "The straps")
+    assert trait_id("u", "objection", "strap") == trait_id("u", "preference", "strap")
+    assert trait_id("u", "preference", "strap", "against") != trait_id("u", "preference", "strap")
+
+
+def said(day: int | None, polarity: str = "positive", **values: object) -> Signal:
+    """A signal with words of its own."""
+    return signal(day=day, polarity=polarity, **{"quote": f"the strap, {polarity}, {day}", **values})
 
 
 def test_confidence_grows_with_repetition_and_falls_with_contradiction() -> None:
-    good = [signal(day=n) for n in range(4)]
-    bad = [signal(day=n, polarity="negative") for n in range(10, 12)]
+    good = [said(n) for n in range(4)]
+    bad = [said(n, "negative") for n in range(10, 12)]
     (once,), (often,) = merge(good[:1]), merge(good)
     assert once.confidence == 0.5
     assert often.confidence == 0.8
     (torn,) = merge([*good, bad[0]])
-    assert (torn.polarity, torn.confidence) == ("positive", round(4 / 6, 4))
-    (half,) = merge([signal(confidence=0.6)])
+    assert (torn.polarity, torn.confidence, torn.status) == ("positive", round(4 / 6, 4), "current")
+    assert [span.quote for span in torn.against] == [bad[0].evidence.quote]
+    (half,) = merge([said(0, confidence=0.6)])
     assert half.confidence == round(0.6 / 1.6, 4)
 
 
-def test_without_two_thirds_on_one_side_it_is_mixed() -> None:
-    good = [signal(day=n) for n in range(3)]
-    bad = [signal(day=10 + n, polarity="negative") for n in range(2)]
+def test_without_two_thirds_on_one_side_close_in_time_it_is_a_conflict() -> None:
+    good = [said(n) for n in range(3)]
+    bad = [said(10 + n, "negative") for n in range(2)]
     (torn,) = merge([*good, *bad])
-    assert (torn.polarity, torn.confidence, torn.mentions) == ("mixed", round(3 / 6, 4), 5)
-    (won,) = merge([*good, signal(day=3), *bad])
-    assert won.polarity == "positive"
+    assert (torn.polarity, torn.status, torn.mentions) == ("mixed", "conflict", 5)
+    assert set(torn.against) == {s.evidence for s in bad}
+    assert set(torn.evidence) == {s.evidence for s in (*good, *bad)}
+    assert torn.holds
+    (won,) = merge([*good, said(3), said(4), *bad])
+    assert (won.polarity, won.status) == ("positive", "current")
     (unsure,) = merge([*good, *(replace(s, confidence=0.3) for s in bad)])
     assert unsure.polarity == "positive"
 
 
-def test_the_same_words_count_once() -> None:
-    twice = [signal("strap"), signal("Straps", confidence=0.8, quote="the strap")]
-    assert twice[0].evidence == twice[1].evidence
-    (trait,) = merge(twice)
-    assert (trait.mentions, trait.confidence) == (1, 0.5)
-    (trait,) = merge([signal("strap", event="a"), signal("strap", event="b")])
-    assert (trait.mentions, trait.confidence) == (2, round(2 / 3, 4))
+def test_mixed_words_alone_are_no_conflict() -> None:
+    (trait,) = merge([said(0, "mixed")])
+    assert (trait.polarity, trait.status) == ("mixed", "current")
+
+
+def test_repeated_texts_count_once_however_often() -> None:
+    once = [said(0), said(2, "negative")]
+    copies = [said(day, quote=once[0].evidence.quote.upper() + "!", event=f"c{day}") for day in range(1, 9)]
+    (trait,) = merge([*once, *copies])
+    assert (trait.mentions, trait.status) == (2, "conflict")
+    (kept,) = merge([said(0), said(5, quote=once[0].evidence.quote)])
+    assert (kept.mentions, kept.confidence, kept.last_confirmed) == (1, 0.5, START + timedelta(days=5))
+    assert [span.event_id for span in kept.evidence] == ["e5"]
 
 
 def test_evidence_is_newest_first_and_counted_whole() -> None:
-    signals = [signal(day=n) for n in range(MOST_EVIDENCE + 5)] + [signal(day=None, event="undated")]
+    signals = [said(n) for n in range(MOST_EVIDENCE + 5)] + [said(None, event="undated")]
     (trait,) = merge(signals)
     newest = [f"e{n}" for n in range(MOST_EVIDENCE + 4, 4, -1)]
     assert [span.event_id for span in trait.evidence] == newest
@@ -156,7 +191,7 @@ def test_evidence_is_newest_first_and_counted_whole() -> None:
 def test_the_label_most_used_is_the_traits() -> None:
     signals = [signal("Straps", day=3), signal("strap", day=1), signal("strap", day=2)]
     (trait,) = merge(signals)
-    assert trait.label == "strap"
+    assert (trait.label, trait.canonical) == ("strap", "strap")
 
 
 def test_what_was_rejected_makes_no_trait() -> None:
@@ -164,6 +199,140 @@ def test_what_was_rejected_makes_no_trait() -> None:
     assert merge([]) == []
 
 
-def test_kinds_are_kept_apart() -> None:
-    traits = merge([signal(kind="preference"), signal(kind="objection", polarity="negative")])
-    assert {(t.kind, t.polarity) for t in traits} == {("preference", "positive"), ("objection", "negative")}
+def test_liking_and_disliking_one_thing_are_one_trait_and_interest_is_another() -> None:
+    (torn,) = merge([said(0), said(1, "negative", kind="objection")])
+    assert (torn.kind, torn.polarity, torn.status) == ("preference", "mixed", "conflict")
+    assert {t.kind for t in merge([said(0), said(0, kind="interest")])} == {"preference", "interest"}
+
+
+def test_a_later_opposite_opinion_supersedes_and_keeps_the_old_evidence() -> None:
+    good, bad = [said(0), said(20)], [said(200, "negative", kind="objection"), said(230, "negative", kind="objection")]
+    now, old = merge([*good, *bad])
+    assert (now.kind, now.polarity, now.status, now.closed) == ("objection", "negative", "current", None)
+    assert (old.kind, old.polarity, old.status) == ("preference", "positive", "superseded")
+    assert (old.superseded_by, old.closed) == (now.trait_id, START + timedelta(days=200))
+    assert old.evidence == now.against == tuple(s.evidence for s in reversed(good))
+    assert now.evidence == old.against == tuple(s.evidence for s in reversed(bad))
+    assert (old.first_seen, old.last_confirmed) == (START, START + timedelta(days=20))
+    assert (now.holds, old.holds) == (True, False)
+    (same,) = merge(good)
+    assert same.trait_id == old.trait_id
+
+
+def test_one_late_word_against_many_does_not_supersede() -> None:
+    many = [said(n) for n in range(0, 100, 10)]
+    (trait,) = merge([*many, said(200, "negative")])
+    assert (trait.polarity, trait.status, len(trait.against)) == ("positive", "current", 1)
+
+
+def test_a_mind_changed_twice_ends_where_it_began() -> None:
+    there, back = [said(0), said(100, "negative")], [said(400), said(401)]
+    now, old = merge([*there, *back])
+    assert (now.polarity, now.status, old.polarity, old.status) == ("positive", "current", "negative", "superseded")
+
+
+@pytest.mark.parametrize(("kind", "half_life"), [(kind, ageing.half_life) for kind, ageing in AGEING.items()])
+def test_traits_fade_by_half_and_expire_at_the_floor(kind: str, half_life: float) -> None:
+    polarity = "negative" if kind == "objection" else "positive"
+    one = [said(0, polarity, kind=kind)]
+
+    def after(days: float) -> Trait:
+        (trait,) = merge(one, at=START + timedelta(days=days))
+        return trait
+
+    assert after(0).strength == 1.0
+    assert after(half_life).strength == 0.5
+    assert after(3 * half_life - 1).status == "current"
+    gone = after(3 * half_life + 1)
+    assert (gone.status, gone.closed, gone.holds) == ("expired", START + timedelta(days=3 * half_life), False)
+    assert gone.evidence == (one[0].evidence,)
+
+
+def test_a_date_after_the_end_of_the_data_is_no_news() -> None:
+    """An event dated 2099 must not outweigh all else, nor make all else expire."""
+    slip = said(30_000, "negative")
+    (trait,) = merge([said(0), said(1), said(2), slip], at=START + timedelta(days=2))
+    assert (trait.polarity, trait.status) == ("positive", "current")
+    assert slip.evidence in trait.against
+
+
+def declared(label: str, polarity: str = "positive", kind: str = "preference") -> Declared:
+    return Declared("u", kind, label, polarity, "likes")  # type: ignore[arg-type]
+
+
+def test_what_a_user_declared_outranks_what_was_inferred() -> None:
+    texts = [said(100 + n, "negative", kind="objection") for n in range(5)]
+    (trait,) = merge(texts, declared=[declared("Straps")])
+    assert (trait.polarity, trait.status, trait.declared_in) == ("positive", "declared", "likes")
+    assert (trait.evidence, len(trait.against)) == ((), 5)
+    (alone,) = merge([], declared=[declared("tea", "negative")])
+    assert (alone.label, alone.polarity, alone.status, alone.evidence) == ("tea", "negative", "declared", ())
+    (far,) = merge([], declared=[declared("tea")], at=START + timedelta(days=9999))
+    assert far.status == "declared"
+
+
+def test_what_a_profile_declares() -> None:
+    profile = {
+        "declared_likes": "tea, no coffee",
+        "Hobbies": ["hiking", "摄影"],
+        "忌口": "香菜",
+        "city": "tea",
+        "likes": 5,
+    }
+    found = {(d.kind, d.label, d.polarity) for d in declared_of("u", json.dumps(profile))}
+    assert found == {
+        ("preference", "tea", "positive"),
+        ("preference", "coffee", "negative"),
+        ("interest", "hiking", "positive"),
+        ("interest", "摄影", "positive"),
+        ("objection", "香菜", "negative"),
+    }
+    for broken in (None, "", "[1]", "{", '"x"'):
+        assert declared_of("u", broken) == []
+
+
+HISTORIES = st.lists(
+    st.builds(
+        said,
+        st.one_of(st.none(), st.integers(0, 1500)),
+        st.sampled_from(["positive", "negative", "mixed", "neutral"]),
+        kind=st.sampled_from(["preference", "objection", "intent"]),
+        confidence=st.sampled_from([0.4, 0.7, 1.0]),
+    ),
+    max_size=10,
+)
+
+
+@given(HISTORIES, st.integers(0, 2000), st.randoms())
+def test_a_history_ends_in_the_traits_there_are_and_loses_no_words(
+    signals: list[Signal], day: int, random: object
+) -> None:
+    at = START + timedelta(days=day)
+    told = history(signals, at=at)
+    assert sorted((t for topic in told for t in topic.traits), key=order) == merge(signals, at=at)
+    for topic in told:
+        times = [change.at for change in topic.changes if change.at is not None]
+        assert times == sorted(times)
+        assert all(time <= at for time in times)
+        quotes = {same_words(span.quote) for change in topic.changes for span in change.evidence}
+        family = [s for s in signals if s.status == "accepted" and family_of(s.kind) == topic.family]
+        assert quotes == {same_words(s.evidence.quote) for s in family}
+        assert topic.changes[-1].polarity == topic.traits[0].polarity
+        assert (topic.changes[-1].status == "expired") == (topic.traits[0].status == "expired")
+    shuffled = list(signals)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert history(shuffled, at=at) == told
+
+
+def test_a_history_says_what_happened_when() -> None:
+    signals = [
+        said(0), said(30), said(60, quote="the strap, positive, 30"), said(200, "negative"), said(230, "negative")
+    ]  # fmt: skip
+    (told,) = history(signals, at=START + timedelta(days=3000))
+    days = [((c.at or START) - START).days for c in told.changes]
+    assert [c.kind for c in told.changes] == [
+        "appeared", "confirmed", "repeated", "conflict", "superseded", "weakened", "expired"
+    ]  # fmt: skip
+    assert days[:5] == [0, 30, 60, 200, 230]
+    assert told.changes[4].evidence == (signals[4].evidence,)
+    assert [(t.polarity, t.status) for t in told.traits] == [("negative", "expired"), ("positive", "superseded")]

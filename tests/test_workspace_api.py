@@ -150,7 +150,8 @@ def test_personas_hold_facts_traits_and_a_narrative(workspace: Workspace) -> Non
     as_json = json.loads(json.dumps(persona.to_json(), default=str))
     assert list(as_json) == ["user_id", "language", "facts", "traits", "narrative"]
     assert list(as_json["traits"][0]) == [
-        "id", "kind", "label", "polarity", "confidence", "first_seen", "last_confirmed", "evidence"
+        "id", "kind", "label", "polarity", "status", "canonical", "strength", "confidence", "mentions", "first_seen",
+        "last_confirmed", "closed", "superseded_by", "declared_in", "evidence", "against",
     ]  # fmt: skip
     assert list(as_json["traits"][0]["evidence"][0]) == ["event_id", "field", "start", "end", "quote"]
     assert [p.user_id for p in workspace.personas()] == sorted(set(frame()["user_id"]))

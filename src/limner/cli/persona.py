@@ -1,4 +1,4 @@
-"""`limner persona show` and `limner persona export`."""
+"""`limner persona`: show and export here, what concerns time and names in `persona_time`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limner.cli import persona_time
 from limner.cli.options import DEFAULT_WORKSPACE, WorkspaceOption
 
 if TYPE_CHECKING:
     from limner.reports.personas import Shown
 
-app = typer.Typer(help="Show or export personas.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Show or export personas, how they changed, and the names of traits.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 class ShowFormat(StrEnum):
@@ -95,3 +100,8 @@ def export(
     done = export_personas(Store.open(workspace), out, format.value)
     noun = "persona" if done.personas == 1 else "personas"
     remarks().print(f"Wrote {done.personas:,} {noun} to {done.out}", markup=False, soft_wrap=True)
+
+
+app.command("history")(persona_time.history)
+app.command("conflicts")(persona_time.conflicts)
+app.command("aliases")(persona_time.aliases)

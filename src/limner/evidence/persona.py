@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from limner.errors import UsageError
 from limner.evidence.records import Span, Trait
+from limner.evidence.traits import order
 from limner.histories.store import Store, arrow
 
 
@@ -28,7 +29,8 @@ class Persona:
         user_id: The user.
         language: `zh` or `en`, the language the user mostly writes.
         facts: Numbers computed in SQL (the columns of the `facts` table; None where the data does not say).
-        traits: Merged signals, the best supported first.
+        traits: Merged signals: those that hold now first, of them the best supported; then what was superseded or has
+            expired.
         narrative: At most 120 words; empty until a narrative was written.
         model: The model that wrote the narrative, or empty.
     """
@@ -40,13 +42,18 @@ class Persona:
     narrative: tuple[Sentence, ...] = field(default_factory=tuple)
     model: str = ""
 
+    @property
+    def present(self) -> tuple[Trait, ...]:
+        """The traits that hold now."""
+        return tuple(trait for trait in self.traits if trait.holds)
+
     def to_json(self) -> dict[str, Any]:
         """The persona as `limner persona show --format json` prints it."""
         return {
             "user_id": self.user_id,
             "language": self.language,
             "facts": {name: _plain(value) for name, value in self.facts.items()},
-            "traits": [_trait_json(trait) for trait in self.traits],
+            "traits": [trait_json(trait) for trait in self.traits],
             "narrative": [{"text": s.text, "supports": list(s.supports)} for s in self.narrative],
         }
 
@@ -55,19 +62,25 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _trait_json(trait: Trait) -> dict[str, Any]:
+def trait_json(trait: Trait) -> dict[str, Any]:
+    """A trait as every command prints it in JSON."""
     return {
         "id": trait.trait_id,
         "kind": trait.kind,
         "label": trait.label,
         "polarity": trait.polarity,
+        "status": trait.status,
+        "canonical": trait.canonical,
+        "strength": trait.strength,
         "confidence": trait.confidence,
+        "mentions": trait.mentions,
         "first_seen": _plain(trait.first_seen),
         "last_confirmed": _plain(trait.last_confirmed),
-        "evidence": [
-            {"event_id": s.event_id, "field": s.field, "start": s.start, "end": s.end, "quote": s.quote}
-            for s in trait.evidence
-        ],
+        "closed": _plain(trait.closed),
+        "superseded_by": trait.superseded_by,
+        "declared_in": trait.declared_in,
+        "evidence": [asdict(span) for span in trait.evidence],
+        "against": [asdict(span) for span in trait.against],
     }
 
 
@@ -83,8 +96,19 @@ def trait_from_row(row: Mapping[str, Any]) -> Trait:
         mentions=row["mentions"],
         first_seen=row["first_seen"],
         last_confirmed=row["last_confirmed"],
-        evidence=tuple(Span(e["event_id"], e["field"], e["start"], e["end"], e["quote"]) for e in row["evidence"]),
+        evidence=_spans(row["evidence"]),
+        canonical=row["canonical"],
+        strength=row["strength"],
+        status=row["status"],
+        superseded_by=row["superseded_by"],
+        closed=row["closed"],
+        against=_spans(row["against"]),
+        declared_in=row["declared_in"],
     )
+
+
+def _spans(rows: list[dict[str, Any]] | None) -> tuple[Span, ...]:
+    return tuple(Span(e["event_id"], e["field"], e["start"], e["end"], e["quote"]) for e in rows or ())
 
 
 _BOOKKEEPING = ("run", "seq", "user_id")
@@ -110,8 +134,7 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
     with store.read() as db:
         facts = arrow(db, f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_pylist()
         written = arrow(db, f"SELECT * FROM personas {chosen}", values).to_pylist()
-        ordered = f"SELECT * FROM traits {chosen} ORDER BY confidence DESC, mentions DESC, kind, label, trait_id"
-        traits = arrow(db, ordered, values).to_pylist()
+        found = arrow(db, f"SELECT * FROM traits {chosen}", values).to_pylist()
     unknown = sorted(set(user_ids or ()) - {row["user_id"] for row in facts})
     if unknown:
         shown = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
@@ -120,8 +143,8 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
         )
     persona_of = {row["user_id"]: row for row in written}
     traits_of: dict[str, list[Trait]] = {}
-    for row in traits:
-        traits_of.setdefault(row["user_id"], []).append(trait_from_row(row))
+    for trait in sorted(map(trait_from_row, found), key=order):
+        traits_of.setdefault(trait.user_id, []).append(trait)
     return [_assemble(row, persona_of.get(row["user_id"]), traits_of.get(row["user_id"], [])) for row in facts]
 
 

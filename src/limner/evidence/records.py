@@ -56,15 +56,32 @@ class Signal:
     model: str
 
 
+TraitStatus = Literal["declared", "current", "conflict", "superseded", "expired"]
+
+HOLDING: frozenset[TraitStatus] = frozenset({"declared", "current", "conflict"})
+"""Statuses of traits that speak of the user as of now; the others are history."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """A user's accepted signals of one kind about one thing, merged.
+    """A user's accepted signals about one thing, merged.
 
     Attributes:
-        trait_id: Stable within the user: a hash of user, kind and canonical label.
-        mentions: Number of distinct pieces of evidence.
+        trait_id: Stable within the user: a hash of user, family of kinds, name and side.
+        label: What it is about, in the user's own most frequent wording.
+        polarity: How the user feels about it; `mixed` if neither side outweighs the other.
+        confidence: How well it is proved, 0 to 1, whatever the age of the proofs.
+        mentions: Number of distinct texts among the evidence, however often each was repeated.
         first_seen, last_confirmed: Times of the first and the last evidence, UTC.
-        evidence: The proofs, newest first.
+        evidence: The proofs, newest first; of a mixed trait those of both sides.
+        canonical: The name that all wordings share, of this user and of others.
+        strength: The weight of the evidence, faded with age: 1 is one sure mention of today. None if not known.
+        status: `declared` by the user, `current`, `conflict` (both sides, close in time or of like weight),
+            `superseded` by a later opposite opinion, or `expired`.
+        superseded_by: The trait that took its place; empty otherwise.
+        closed: When it was superseded or expired.
+        against: What speaks against it, newest first; of a mixed trait the negative side.
+        declared_in: The profile field in which the user declared it; empty otherwise.
     """
 
     trait_id: str
@@ -77,3 +94,20 @@ class Trait:
     first_seen: datetime | None
     last_confirmed: datetime | None
     evidence: tuple[Span, ...] = field(default_factory=tuple)
+    canonical: str = ""
+    strength: float | None = None
+    status: TraitStatus = "current"
+    superseded_by: str = ""
+    closed: datetime | None = None
+    against: tuple[Span, ...] = field(default_factory=tuple)
+    declared_in: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it speaks of the user as of now; what does not must steer nothing."""
+        return self.status in HOLDING
+
+    @property
+    def contested(self) -> bool:
+        """Whether there is evidence on both sides."""
+        return bool(self.against) and bool(self.evidence or self.declared_in)

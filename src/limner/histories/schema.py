@@ -91,12 +91,14 @@ class Table:
         columns: Column names and Arrow types, without `run` and `seq`.
         user: The column whose hash chooses the bucket; None for tables that are not per user.
         current: SQL over `{raw}` (all rows of all files) that gives the present rows.
+        grown: Whether columns were added after the first version, so that older files lack them; they are null there.
     """
 
     name: str
     columns: tuple[tuple[str, pa.DataType], ...]
     user: str | None
     current: str = "SELECT * FROM {raw}"
+    grown: bool = False
 
     @property
     def schema(self) -> pa.Schema:
@@ -253,9 +255,21 @@ TABLES: dict[str, Table] = {
                 ("first_seen", TS),
                 ("last_confirmed", TS),
                 ("evidence", EVIDENCE),
+                ("canonical", pa.string()),
+                ("strength", pa.float64()),
+                ("status", pa.string()),
+                ("superseded_by", pa.string()),
+                ("closed", TS),
+                ("against", EVIDENCE),
+                ("declared_in", pa.string()),
             ),
             "user_id",
-            _with_head("personas"),
+            f"""SELECT * REPLACE (
+                coalesce(canonical, label) AS canonical, coalesce(status, 'current') AS status,
+                coalesce(superseded_by, '') AS superseded_by, coalesce(against, []) AS against,
+                coalesce(declared_in, '') AS declared_in
+            ) FROM ({_with_head("personas")})""",
+            grown=True,
         ),
         Table(
             "segments",
@@ -308,3 +322,8 @@ SELECT e.* REPLACE (
 FROM events e LEFT JOIN items i ON i.item_id = e.item_id
 """
 """Events as evidence and exports see them: an event without a title of its own has its item's."""
+
+PRESENT_TRAITS = """
+SELECT * FROM traits WHERE status IN ('declared', 'current', 'conflict')
+"""
+"""Traits that speak of users as of now. What is superseded or expired is history and must steer nothing."""

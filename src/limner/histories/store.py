@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from limner.errors import WorkspaceError
 from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
-from limner.histories.schema import TABLES, TITLED_EVENTS, Table
+from limner.histories.schema import PRESENT_TRAITS, TABLES, TITLED_EVENTS, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +113,9 @@ class Store:
     def read(self, manifest: Manifest | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table over one whole version of the workspace.
 
-        The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written, and `titled_events` is
-        `events` with the item table's title and category where the event itself has none.
+        The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written, `titled_events` is `events`
+        with the item table's title and category where the event itself has none, and `present_traits` those of
+        `traits` that hold now.
         """
         version = manifest or self.manifest()
         connection = duckdb.connect(config={"temp_directory": str(self.path / "tmp")})
@@ -123,6 +124,7 @@ class Store:
             for table in TABLES.values():
                 self._define(connection, table, version)
             connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
+            connection.execute(f"CREATE VIEW present_traits AS {PRESENT_TRAITS}")
             yield connection
         finally:
             connection.close()
@@ -132,6 +134,9 @@ class Store:
         if files:
             paths = ", ".join(quote_path(self.path / f.path) for f in files)
             source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+            if table.grown:
+                connection.register(f"empty_{table.name}", table.schema.empty_table())
+                source = f"(SELECT * FROM empty_{table.name} UNION ALL BY NAME SELECT * FROM {source})"
             try:
                 connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
             except (duckdb.IOException, duckdb.InvalidInputException) as error:

@@ -69,8 +69,10 @@ _PHRASES: dict[tuple[str, str], tuple[str, str]] = {
     ("sentiment", "negative"): ("unhappy with {}", "对{}不满意"),
     ("sentiment", "mixed"): ("mixed feelings about {}", "对{}评价不一"),
     ("sentiment", ""): ("mentions {}", "提到{}"),
+    ("need", "negative"): ("does not need {}", "不需要{}"),
     ("need", ""): ("needs {}", "需要{}"),
     ("preference", "negative"): ("avoids {}", "不要{}"),
+    ("preference", "mixed"): ("mixed feelings about {}", "对{}评价不一"),
     ("preference", ""): ("prefers {}", "偏好{}"),
     ("objection", ""): ("objects to {}", "不满或顾虑：{}"),
 }
@@ -98,8 +100,9 @@ def read_documents(
 
 
 def trait_labels(db: duckdb.DuckDBPyConnection) -> list[str]:
-    """The distinct labels of all present traits, sorted."""
-    return [str(row[0]) for row in db.execute("SELECT DISTINCT label FROM traits ORDER BY label").fetchall()]
+    """The distinct labels of all present signals and traits, sorted."""
+    labels = "SELECT label FROM signals WHERE status = 'accepted' UNION SELECT label FROM traits"
+    return [str(row[0]) for row in db.execute(f"SELECT label FROM ({labels}) ORDER BY label").fetchall()]
 
 
 def _trait(row: dict[str, Any]) -> Document:
@@ -152,7 +155,7 @@ class _Source:
 
 
 _SOURCES: dict[str, _Source] = {
-    "trait": _Source("SELECT user_id, trait_id, kind, label, polarity FROM traits {where}", _trait),
+    "trait": _Source("SELECT user_id, trait_id, kind, label, polarity FROM present_traits {where}", _trait),
     "persona": _Source(
         "SELECT user_id, language, narrative FROM (SELECT * FROM personas {where}) WHERE len(narrative) > 0", _persona
     ),
@@ -161,7 +164,7 @@ _SOURCES: dict[str, _Source] = {
         WITH spans AS (
           SELECT DISTINCT user_id, e.event_id AS event_id, e.field AS field, e.start AS start, e."end" AS "end",
             e.quote AS quote
-          FROM (SELECT user_id, unnest(evidence) AS e FROM traits {{where}})
+          FROM (SELECT user_id, unnest(evidence) AS e FROM present_traits {{where}})
         ), bodies AS (
           SELECT s.*, CASE s.field WHEN 'text' THEN v.text WHEN 'text_title' THEN v.text_title ELSE v.title END AS body
           FROM spans s LEFT JOIN (SELECT DISTINCT ON (event_id) event_id, text, text_title, title FROM events

@@ -76,7 +76,7 @@ def user_views(store: Store, space: Space, progress: Callable[[int, int], None] 
     with store.read() as db:
         rows = arrow(db, "SELECT * FROM facts ORDER BY user_id").to_pylist()
         found = arrow(
-            db, "SELECT user_id, label, polarity, confidence FROM traits ORDER BY user_id, trait_id, label"
+            db, "SELECT user_id, label, polarity, confidence FROM present_traits ORDER BY user_id, trait_id, label"
         ).to_pylist()
     with_traits = {row["user_id"] for row in found}
     known = [row for row in rows if row["events"] or row["user_id"] in with_traits]

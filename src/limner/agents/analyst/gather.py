@@ -162,6 +162,6 @@ _NOBODY = {
 
 def why_nothing(scene: Scene) -> str:
     """Why a question got no finding, in its language."""
-    if not tables.count(scene.db, "SELECT count(*) FROM traits"):
+    if not tables.count(scene.db, "SELECT count(*) FROM present_traits"):
         return _NO_TRAITS[scene.language]
     return (_NOTHING_ON_TOPIC if scene.eligible else _NOBODY)[scene.language]

@@ -163,7 +163,7 @@ def spread(db: duckdb.DuckDBPyConnection, fact: FactName) -> Spread | None:
 
 _TRAITS = (
     "SELECT t.trait_id, t.user_id, t.kind, t.label, t.polarity, t.evidence[1].event_id AS event_id,"
-    " t.evidence[1].quote AS quote FROM traits t JOIN eligible e ON e.user_id = t.user_id"
+    " t.evidence[1].quote AS quote FROM present_traits t JOIN eligible e ON e.user_id = t.user_id"
     " WHERE ($1 = 'any' OR t.polarity = $1 OR t.polarity = 'mixed' OR ($1 = 'negative' AND t.kind = 'objection'))"
     " AND ($2 = 'any' OR t.kind = $2) AND len(t.evidence) > 0"
 )
@@ -181,7 +181,7 @@ def traits(db: duckdb.DuckDBPyConnection, plan: Plan, labels: Sequence[str] | No
 def labels_of(db: duckdb.DuckDBPyConnection, trait_ids: Sequence[str]) -> dict[str, str]:
     """The label of each trait id."""
     rows = db.execute(
-        "SELECT trait_id, label FROM traits WHERE trait_id IN (SELECT unnest($1::VARCHAR[]))", [list(trait_ids)]
+        "SELECT trait_id, label FROM present_traits WHERE trait_id IN (SELECT unnest($1::VARCHAR[]))", [list(trait_ids)]
     ).fetchall()
     return {str(trait): str(label) for trait, label in rows}
 

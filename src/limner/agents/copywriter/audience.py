@@ -97,12 +97,13 @@ _LANGUAGES = (
 )
 _SHARED = (
     "SELECT min(t.label) AS label, mode(t.kind) AS kind, mode(t.polarity) AS polarity,"
-    " count(DISTINCT t.user_id) AS members FROM traits t JOIN memberships m ON m.user_id = t.user_id"
-    " WHERE m.segment_id = $1 GROUP BY lower(t.label) HAVING count(DISTINCT t.user_id) >= $2"
+    " count(DISTINCT t.user_id) AS members FROM present_traits t JOIN memberships m ON m.user_id = t.user_id"
+    " WHERE m.segment_id = $1 GROUP BY CASE WHEN t.canonical = 'other' THEN lower(t.label) ELSE lower(t.canonical) END"
+    " HAVING count(DISTINCT t.user_id) >= $2"
     " ORDER BY members DESC, label"
 )
 _QUOTES = (
-    "SELECT DISTINCT e.quote AS quote FROM (SELECT unnest(t.evidence) AS e FROM traits t"
+    "SELECT DISTINCT e.quote AS quote FROM (SELECT unnest(t.evidence) AS e FROM present_traits t"
     " JOIN memberships m ON m.user_id = t.user_id WHERE m.segment_id = $1) WHERE e.field <> 'title' LIMIT $2"
 )
 

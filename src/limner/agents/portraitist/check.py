@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, OPENINGS, SENTIMENTS, standing
+from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, OPENINGS, SENTIMENTS, standing, told_kind
 from limner.evidence.overlap import shares_words
 from limner.evidence.persona import Sentence
 from limner.evidence.records import Trait
@@ -77,7 +77,7 @@ def plain_sentences(lang: str, traits: Sequence[Trait]) -> list[Sentence]:
     comma = "、" if lang == "zh" else ", "
     sentences = []
     for kind, words in KINDS[lang].items():
-        chosen = [trait for trait in traits if trait.kind == kind]
+        chosen = [trait for trait in traits if _told_under(trait) == kind]
         if not chosen:
             continue
         if kind == "sentiment":
@@ -86,6 +86,11 @@ def plain_sentences(lang: str, traits: Sequence[Trait]) -> list[Sentence]:
             text = words.plain.format(comma.join(trait.label for trait in chosen))
         sentences.append(Sentence(text, tuple(trait.trait_id for trait in chosen)))
     return sentences
+
+
+def _told_under(trait: Trait) -> str:
+    """The kind under whose words a trait is listed: what a user is of two minds about goes with the sentiments."""
+    return "sentiment" if trait.polarity == "mixed" else told_kind(trait.kind, trait.polarity)
 
 
 def fact_sentence(lang: str, phrases: Mapping[str, str]) -> Sentence | None:

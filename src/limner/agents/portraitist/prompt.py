@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern
+from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern, told_kind
+from limner.evidence.labels import canonical
 from limner.evidence.records import Trait
-from limner.evidence.traits import canonical
 from limner.prompts import load
 from limner.serving.request import ChatRequest
 
@@ -15,8 +15,14 @@ TOLD_LAST = ("sentiment",)
 
 
 def told_traits(traits: Sequence[Trait]) -> list[Trait]:
-    """The traits that a narrative is written from, at most `MOST_TRAITS`: the best supported, one of a label."""
-    ranked = sorted(traits, key=lambda t: (t.kind in TOLD_LAST, -t.confidence, -t.mentions, t.label))
+    """The traits that a narrative is written from, at most `MOST_TRAITS`: the best supported, one of a label.
+
+    What was superseded or has expired is not told.
+    """
+    ranked = sorted(
+        (trait for trait in traits if trait.holds),
+        key=lambda t: (t.kind in TOLD_LAST, -t.confidence, -t.mentions, t.label),
+    )
     best: dict[str, Trait] = {}
     for trait in ranked:
         best.setdefault(canonical(trait.label), trait)
@@ -34,9 +40,8 @@ def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
 
 def trait_line(trait: Trait, lang: str) -> str:
     """A trait in a few words, without numbers."""
-    if trait.kind == "sentiment":
-        said = SENTIMENTS[lang].get(trait.polarity)
-        if said:
-            return said.format(trait.label)
+    said = SENTIMENTS[lang].get(trait.polarity)
+    if said and (trait.kind == "sentiment" or trait.polarity == "mixed"):
+        return said.format(trait.label)
     colon = "：" if lang == "zh" else ": "
-    return f"{KINDS[lang][trait.kind].short}{colon}{trait.label}"
+    return f"{KINDS[lang][told_kind(trait.kind, trait.polarity)].short}{colon}{trait.label}"

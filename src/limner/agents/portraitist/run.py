@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from limner.agents.portraitist.check import checked_sentences, fact_sentence, plain_sentences, within_limit
+from limner.agents.portraitist.labels import refresh_names
 from limner.agents.portraitist.prompt import narrative_request, told_traits
+from limner.evidence.names import Names
 from limner.evidence.persona import Persona, Sentence
-from limner.evidence.records import Signal, Span, Trait
+from limner.evidence.reading import read_evidence
+from limner.evidence.records import Trait
 from limner.evidence.traits import merge
-from limner.histories.store import Store, arrow, new_run_id
+from limner.histories.store import Store, new_run_id
 from limner.prompts import latest_version
 from limner.reports.facts_text import fact_phrases
 from limner.serving.client import Client
@@ -22,7 +25,7 @@ from limner.serving.request import ChatAnswer
 CHUNK = 32
 """Users whose narratives are written together."""
 
-MADE_BY = "portrait.v1"
+MADE_BY = "portrait.v2"
 """Version of merging, checking and plain sentences: personas made by another one are made again."""
 
 
@@ -69,6 +72,8 @@ def portray(
 ) -> PortraySummary:
     """Writes the personas of users whose traits or facts changed since they were last written.
 
+    The alias table is brought up to date first, over the labels of all users, so that the same thing has one name.
+
     Args:
         store: The workspace's tables.
         client: The model that writes narratives; None for plain sentences only.
@@ -80,10 +85,11 @@ def portray(
         ModelError: The model as a whole is unusable; what was written before is kept.
     """
     run = run or new_run_id("portray")
+    names = refresh_names(store)
     chosen = users if users is not None else _all_users(store)
     written = by_model = refused = 0
     for start in range(0, len(chosen), CHUNK):
-        portraits = list(_due(store, client, chosen[start : start + CHUNK]))
+        portraits = list(_due(store, client, chosen[start : start + CHUNK], names))
         _narrate(client, portraits)
         if portraits:
             _commit(store, client, run, portraits)
@@ -101,32 +107,18 @@ def _all_users(store: Store) -> list[str]:
         return [row[0] for row in db.execute("SELECT user_id FROM facts ORDER BY user_id").fetchall()]
 
 
-def _due(store: Store, client: Client | None, users: Sequence[str]) -> Iterator[_Portrait]:
+def _due(store: Store, client: Client | None, users: Sequence[str], names: Names) -> Iterator[_Portrait]:
     """The users whose persona is not what it would be now."""
-    among = "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
     with store.read() as db:
-        facts = arrow(db, f"SELECT * EXCLUDE (run, seq) FROM facts {among} ORDER BY user_id", [list(users)]).to_pylist()
-        signals = arrow(db, f"SELECT * FROM signals {among} AND status = 'accepted'", [list(users)]).to_pylist()
+        among = "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
         keys = dict(db.execute(f"SELECT user_id, traits_key FROM personas {among}", [list(users)]).fetchall())
-    of_user: dict[str, list[Signal]] = {}
-    for row in signals:
-        of_user.setdefault(row["user_id"], []).append(_signal(row))
-    for row in facts:
-        user = row["user_id"]
-        traits = merge(of_user.get(user, []))
-        lang = row["lang"] if row["lang"] in ("zh", "en") else "en"
-        key = _key(row, traits, lang, client)
-        if keys.get(user) != key:
-            known = {name: value for name, value in row.items() if value != 0}
-            yield _Portrait(
-                user, lang, row, traits, told_traits(traits), fact_sentence(lang, fact_phrases(known, lang)), key
-            )
-
-
-def _signal(row: dict[str, Any]) -> Signal:
-    span = Span(row["event_id"], row["field"], row["start"], row["end"], row["quote"])
-    names = ("signal_id", "user_id", "kind", "label", "polarity", "confidence", "ts", "lang", "status", "reason")
-    return Signal(**{n: row[n] for n in names}, evidence=span, prompt=row["prompt"], model=row["model"])
+    for user in read_evidence(store, users):
+        traits = merge(user.signals, names=names, declared=user.declared, at=user.at)
+        key = _key(user.facts, traits, user.lang, client)
+        if keys.get(user.user_id) != key:
+            known = {name: value for name, value in user.facts.items() if value != 0}
+            fact = fact_sentence(user.lang, fact_phrases(known, user.lang))
+            yield _Portrait(user.user_id, user.lang, user.facts, traits, told_traits(traits), fact, key)
 
 
 def _key(facts: dict[str, Any], traits: Sequence[Trait], lang: str, client: Client | None) -> str:
@@ -136,9 +128,9 @@ def _key(facts: dict[str, Any], traits: Sequence[Trait], lang: str, client: Clie
         latest_version("narrative", lang),
         client.model if client else "",
         {name: str(value) for name, value in facts.items()},
-        [[asdict(span) for span in t.evidence] + [t.kind, t.label, t.polarity, t.confidence] for t in traits],
+        [asdict(trait) for trait in traits],
     ]
-    return hashlib.sha256(json.dumps(material, ensure_ascii=True).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(material, ensure_ascii=True, default=str).encode("ascii")).hexdigest()
 
 
 def _narrate(client: Client | None, portraits: list[_Portrait]) -> None:

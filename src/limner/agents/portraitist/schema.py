@@ -45,10 +45,17 @@ OPENINGS: Mapping[str, Mapping[str, frozenset[str]]] = {
 beginning the default model wrote of a parent that she was "a baby who loves cute toys"."""
 
 
+def told_kind(kind: str, polarity: str) -> str:
+    """The kind a trait is told as: what a user does not want is told as a dislike, whatever kind it was read as."""
+    return "objection" if polarity == "negative" and kind != "sentiment" else kind
+
+
 def standing(kind: str, polarity: str) -> str:
-    """How a trait stands to its label: its kind, or for a sentiment `pleased`, `unhappy` or `torn`."""
+    """How a trait stands to its label: its kind, or `pleased`, `unhappy` or `torn`."""
+    if polarity == "mixed":
+        return "torn"
     if kind != "sentiment":
-        return kind
+        return told_kind(kind, polarity)
     return {"positive": "pleased", "negative": "unhappy"}.get(polarity, "torn")
 
 
