@@ -17,6 +17,7 @@ SHORTEST = 3
 """Letters of a framing word that can be all that a claim says are more than this (`this product`)."""
 
 _LATIN = re.compile(r"[a-z0-9\u00df-\u024f]+")
+_EXISTENCE = frozenset(["有", "has", "have", "had", "there", "includes"])
 _EXTENT = frozenset(["很", "非常", "太", "挺", "超", "真", "最", "蛮", "好"])
 
 
@@ -52,6 +53,7 @@ class Claim:
         figures: Its numbers and dates.
         sign: +1 or -1 if it says a feeling by itself, 0 if not or both.
         denies: Whether it holds a negator of its own.
+        exists: Whether it says that something is there.
         stances: Why it is no plain statement itself (`stance`), if it is not.
     """
 
@@ -60,6 +62,7 @@ class Claim:
     sign: int
     denies: bool
     stances: frozenset[str]
+    exists: bool
 
 
 @lru_cache(maxsize=4096)
@@ -75,7 +78,14 @@ def read_claim(text: str) -> Claim:
         signs.pop() if len(signs) == 1 else 0,
         any(word.denied for word in words) or _has_negator(passage),
         frozenset(stretch.why for stretch in passage.stretches),
+        any(t.text in _EXISTENCE for c in passage.clauses for t in c.tokens),
     )
+
+
+def _compares(passage: Passage, at: int) -> bool:
+    """Whether the claim itself holds a comparison before an offset."""
+    tokens = [t for c in passage.clauses for t in c.tokens if t.start < at]
+    return any("standards" in t.tags or t.text == "as" for t in tokens)
 
 
 def _has_negator(passage: Passage) -> bool:
@@ -100,14 +110,15 @@ def _words(passage: Passage, *, bare: bool = False) -> list[Word]:
             continue
         found += [(start + at, part, part, generic, True) for at, part, generic in _parts(word, bare)]
     found.sort()
-    needed = any(not generic for _, _, _, generic, _ in found)
+    judged = {at: any(o.start < at + len(word) and at < o.end for o in passage.opinions) for at, word, *_ in found}
+    needed = any(not generic and not judged[at] for at, _, _, generic, _ in found)
     return [
         Word(
             word,
             base,
             denied=passage.denied[at + len(word) - 1] % 2 == 1,
-            judges=any(o.start < at + len(word) and at < o.end for o in passage.opinions),
-            standard=passage.zones[at] > 0,
+            judges=judged[at],
+            standard=passage.zones[at] > 0 and _compares(passage, at),
             generic=generic and needed,
             wide=wide,
         )

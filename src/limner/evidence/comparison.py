@@ -17,17 +17,22 @@ def standards(clauses: Sequence[Clause], denied: Sequence[int], length: int) -> 
     """For each character of a text whether it belongs to the standard of a comparison, and what that gets."""
     zones = [NOWHERE] * length
     named: list[str] = []
-    sentence = -1
+    sentence, pointed = -1, False
     for clause in clauses:
         named = named if clause.sentence == sentence else []
+        pointed = pointed and clause.sentence == sentence
         sentence = clause.sentence
         found = _zones(clause.tokens, denied)
         for start, end, kind in found:
             zones[start:end] = [kind] * (end - start)
-        if not found and _is_of_another(clause, named):
+        if not found and (pointed or _is_of_another(clause, named)):
             zones[clause.start : clause.end] = [TURNED] * (clause.end - clause.start)
+        pointed = "standards" in clause.tokens[0].tags and all(t.text in _THIS for t in clause.tokens[1:])
         named += [_last_name(clause, end) for start, end, kind in found if kind == TURNED]
     return zones
+
+
+_THIS = frozenset(["this", "these", "it", "that", "one", "this one", "这个", "这款", "它", "这", "款", "个", "一"])
 
 
 def _last_name(clause: Clause, end: int) -> str:

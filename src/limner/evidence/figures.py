@@ -33,6 +33,9 @@ _date = re.compile(
     rf"|(?:(?P<y4>(?:19|20)\d\d)年)?(?P<m4>1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七八九])月"
     rf"(?:(?P<d4>[0-3]?\d|[一二三四五六七八九十]{{1,3}})[日号]|(?=份|初|底|中))"
 )
+_LISTED = re.compile(r"(\d{1,2}),(\d{1,2})")
+"""`4,5天` is four or five days; 1,5 is one and a half."""
+
 _COUNTED = frozenset(["pieces", "people", "times", "star"])
 """Dimensions of which one is no figure: `a person`, 一个."""
 
@@ -107,6 +110,14 @@ def _dates(text: str) -> Iterator[Figure]:
 
 def _numbers(text: str) -> Iterator[Figure]:
     for match in _number.finditer(text):
+        listed = _LISTED.fullmatch(match["digits"] or "")
+        if listed and int(listed[2]) == int(listed[1]) + 1:
+            behind = _behind.match(text, match.end())
+            unit, size = _unit_of(behind[1]) if behind else (None, 0)
+            middle, end = match.start() + len(listed[1]), behind.start(1) + size if behind and unit else match.end()
+            yield Figure(match.start(), middle, float(listed[1]), unit)
+            yield Figure(middle + 1, end, float(listed[2]), unit)
+            continue
         value = _value(match)
         if value is None:
             continue

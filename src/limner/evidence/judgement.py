@@ -8,18 +8,20 @@ can deny it. docs/evidence.md tells the rules in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from limner.evidence.claims import Claim, Word, read_claim
 from limner.evidence.clauses import sentence_around
+from limner.evidence.comparison import TURNED as COMPARED
 from limner.evidence.figures import Figure, same
 from limner.evidence.finding import FoldedText, Place, folded_text
 from limner.evidence.matching import Hit, hits
 from limner.evidence.opinions import Opinion
 from limner.evidence.passage import Passage, read_passage
 from limner.evidence.records import Polarity
-from limner.evidence.stance import HEARSAY, HYPOTHETICAL, OTHERS, QUESTION, WISHED
+from limner.evidence.stance import HEARSAY, HYPOTHETICAL, OTHERS, QUESTION, WISHED, Stretch
 from limner.evidence.verdict import Verdict, verdict
 from limner.evidence.wordlists import stem
 
@@ -40,6 +42,14 @@ _EXCUSES = {
     OTHERS: ("people",),
 }
 """Tags of words that, claimed themselves, say that the claim is of the same stance (`wife loves it`)."""
+
+ABSENCE = frozenset(
+    "no without lack lacks lacked lacking missing "
+    "没有 没 无 缺 缺乏 缺少 少了 缺了 不带 不含 不给 还没 也没有 都没有 没有任何".split()
+)
+"""Negators of things, not of qualities."""
+
+_HAVING = frozenset(["have", "has", "had", "come", "comes", "came", "include", "includes", "get", "got", "provide"])
 
 _RANK = {"supported": 0, "contradicted": 1, "unsupported": 2}
 
@@ -82,6 +92,50 @@ def check(
     return judge_places(folded, places, claim, polarity, entails)
 
 
+def check_place(
+    text: str,
+    start: int,
+    end: int,
+    claim: str,
+    *,
+    polarity: Polarity | None = None,
+    allowed: Collection[str] = (),
+) -> Verdict:
+    """As `check`, for a quote whose place is known.
+
+    Args:
+        text: The stored text, unchanged.
+        start: First character of the quote.
+        end: Character behind its last.
+        claim: As in `check`; empty if only the quote as a whole is judged: who says it, whether it is said to be so,
+            and whether it feels as `polarity` says.
+        polarity: As in `check`.
+        allowed: Stances that are no objection: a wish is one where an intent is claimed (`asked`, `wished`, ...).
+    """
+    place = Place(start, end, True)
+    if not text[start:end].strip():
+        return verdict("empty_quote")
+    if end - start > LONGEST_QUOTE:
+        return verdict("quote_too_long", start, end)
+    if claim and cuts_a_word(text, place):
+        return verdict("part_of_a_word", start, end)
+    around = sentence_around(text, start, end)
+    passage = read_passage(text[around.start : around.end])
+    taken = read_claim(claim[:LONGEST_CLAIM])
+    judge = _Judge(
+        passage,
+        start - around.start,
+        end - around.start,
+        taken,
+        polarity,
+        claim,
+        None,
+        whole=not claim,
+        allowed=allowed,
+    )
+    return verdict(judge.reason(), start, end)
+
+
 def judge_places(
     folded: FoldedText, places: Sequence[Place], claim: str, polarity: Polarity | None, entails: Entails | None
 ) -> Verdict:
@@ -113,12 +167,8 @@ def cuts_a_word(text: str, place: Place) -> bool:
     before, after = text[place.start - 1 : place.start], text[place.end : place.end + 1]
     if _letter(first) and _letter(before):
         return True
-    if first.isdigit() and (
-        before.isdigit() or (before in ".,:" and text[place.start - 2 : place.start - 1].isdigit())
-    ):
-        return bool(before)
-    if last.isdigit() and (after.isdigit() or (after in ".,:" and text[place.end + 1 : place.end + 2].isdigit())):
-        return bool(after)
+    if (first.isdigit() and _in_number(text, place.start)) or (last.isdigit() and _in_number(text, place.end)):
+        return True
     if not (_letter(last) and _letter(after)):
         return False
     start = end = place.end
@@ -127,6 +177,16 @@ def cuts_a_word(text: str, place: Place) -> bool:
     while end < len(text) and _letter(text[end]) and end - place.end < 40:
         end += 1
     return stem(text[start : place.end].lower()) != stem(text[start:end].lower())
+
+
+_PARTED = re.compile(r"\d[.:]\d|\d,\d{3}(?!\d)")
+
+
+def _in_number(text: str, at: int) -> bool:
+    """Whether a number goes on over an offset; `4,5天` are two, 1,500 is one."""
+    if text[at - 1 : at].isdigit() and text[at : at + 1].isdigit():
+        return at > 0
+    return any(at > p >= 0 and _PARTED.match(text, p) is not None and p + 2 >= at for p in (at - 2, at - 1))
 
 
 def _letter(character: str) -> bool:
@@ -144,12 +204,16 @@ class _Judge:
     polarity: Polarity | None
     said: str
     entails: Entails | None
+    whole: bool = False
+    allowed: Collection[str] = ()
 
     def reason(self) -> str:
         """The reason code."""
         clauses = self.passage.touched(self.start, self.end)
         if not clauses:
             return "shares_no_words"
+        if self.whole:
+            return self._judge_whole() or "said"
         figures = self._figures(clauses)
         found, missing = self._matches(clauses)
         entailed = False
@@ -163,6 +227,31 @@ class _Judge:
             return figures
         spots = found or {None: [self._whole(clauses)]}
         return self._judge(spots, clauses) or ("entailed" if entailed else "said")
+
+    def _judge_whole(self) -> str:
+        """Why the quote as a whole says no feeling of its writer's own, or another one."""
+        inside = [o for o in self.passage.opinions if self.start <= o.start < self.end]
+        wanted = {"positive": 1, "negative": -1}.get(self.polarity or "", 0)
+        meant = [o for o in inside if o.sign == wanted] or inside
+        for stretch in self.passage.stretches:
+            held = all(stretch.start <= o.start < stretch.end for o in meant) if meant else self._covers(stretch)
+            wish = stretch.why == WISHED and wanted < 0
+            if held and stretch.why not in self.allowed and not wish:
+                return stretch.why
+        signs = {self._placed(o) for o in inside if not self._unstated(o)}
+        if wanted and signs == {-wanted}:
+            return "opposite_feeling"
+        denied = any(self.passage.denied[at] % 2 for at in range(self.start, min(self.end, len(self.passage.denied))))
+        return "negated" if wanted > 0 and not signs and denied else ""
+
+    def _placed(self, opinion: Opinion) -> int:
+        """The sign of an opinion, turned where it is said of what something is compared with."""
+        return -opinion.sign if self.passage.zones[opinion.start] == COMPARED else opinion.sign
+
+    def _covers(self, stretch: Stretch) -> bool:
+        """Whether a stretch holds most of the quote."""
+        shared = min(self.end, stretch.end) - max(self.start, stretch.start)
+        return 2 * shared > self.end - self.start
 
     def _whole(self, clauses: list[int]) -> Hit:
         """The quote itself, for a claim whose words do not stand in it."""
@@ -238,7 +327,7 @@ class _Judge:
                 for word, places in chosen.items()
                 if len(chosen) == 1 or word is None or not word.generic
             ]
-            if not any(within) or self._excused(stretch.why, anchors, stretch.start):
+            if not any(within) or stretch.why in self.allowed or self._excused(stretch.why, anchors, stretch.start):
                 continue
             if stretch.why == WISHED and self.polarity == "negative" and self._sign_at(anchors) >= 0:
                 continue
@@ -255,17 +344,21 @@ class _Judge:
                 if any(tag in token.tags for tag in tags) and any(
                     h.start < token.end and token.start < h.end for h in anchors
                 ):
-                    return token.start <= start + 1 or why in (HEARSAY, OTHERS)
+                    return token.start <= start
         return False
 
     def _compared(self, chosen: dict[Word | None, list[Hit]]) -> str:
         """Whether what is claimed of something is said only of what it is compared with."""
         zones = self.passage.zones
         for word, places in chosen.items():
-            standard = all(zones[h.start] == 1 for h in places)
+            standard = all(zones[h.start] == COMPARED for h in places)
             if word is None or word.standard == standard or any(w and w.standard for w in chosen):
                 continue
             if standard and not (self.polarity == "negative" and self._turns(places)):
+                return "compared_with"
+        if self.claim.figures and not any(w and w.standard for w in chosen) and self.polarity != "negative":
+            spots = [f for f in self.passage.figures if any(same(c, f) for c in self.claim.figures if c.unit is None)]
+            if spots and self.claim.words and all(zones[f.start] == COMPARED and not f.date for f in spots):
                 return "compared_with"
         return ""
 
@@ -293,7 +386,16 @@ class _Judge:
             if sign != wanted:
                 return "negated" if turned else "opposite_feeling"
             return "negated" if turned and self.claim.sign == wanted else ""
-        return "negated" if turned and wanted > 0 else ""
+        return "negated" if turned and (wanted > 0 or self.claim.exists or not self._absent(anchors)) else ""
+
+    def _absent(self, anchors: list[Hit]) -> bool:
+        """Whether what is denied is a thing that is not there (`no strap`), which may well be what is complained of."""
+        for hit in anchors:
+            tokens = self.passage.clauses[hit.clause].tokens
+            before = [t for t in tokens if t.end <= hit.start and t.tags & {"negators", "undoing"}]
+            if before and (before[-1].text in ABSENCE or any(t.text in _HAVING for t in tokens if t.end <= hit.start)):
+                return True
+        return False
 
     def _turned(self, chosen: dict[Word | None, list[Hit]]) -> bool:
         """Whether a word is denied in the text and not in the claim, or the other way round, wherever it stands."""
@@ -323,7 +425,7 @@ class _Judge:
 
     def _flipped(self, sign: int, anchors: list[Hit]) -> int:
         """What something is compared with gets the opposite of what is said."""
-        return -sign if anchors and all(self.passage.zones[h.start] == 1 for h in anchors) else sign
+        return -sign if anchors and all(self.passage.zones[h.start] == COMPARED for h in anchors) else sign
 
 
 def _gap(opinion: Opinion, hit: Hit) -> int:

@@ -72,6 +72,10 @@ def _undo_frames(clause: Clause, first: int, denied: list[int]) -> None:
         for at, raw in zip(starts, words, strict=True):
             if match.start() <= at < match.end() + (20 if spaced else 0):
                 _mark(raw, first, denied)
+        for token in clause.tokens:
+            if "blame" in token.tags and any(p.start == token.start for p in words[: len(starts)]):
+                inside = match.start() <= starts[next(i for i, p in enumerate(words) if p.start == token.start)]
+                denied[token.start] = first + (1 if inside else 0)
 
 
 @cache
@@ -81,6 +85,10 @@ def _frames() -> tuple[tuple[re.Pattern[str], int], ...]:
 
 def _deny_backwards(clause: Clause, denied: list[int]) -> None:
     """Denies what stands before `才怪` and its like in the clause, and the word before `-free`."""
+    last = clause.tokens[-1]
+    if last.text in _POSTPOSED and len(clause.tokens) > 1:
+        for earlier in clause.tokens[:-1]:
+            _mark(earlier, denied[earlier.start] + 1, denied)
     for index, token in enumerate(clause.tokens):
         if "behind" in token.tags:
             for earlier in clause.tokens[:index]:
@@ -92,6 +100,9 @@ def _deny_backwards(clause: Clause, denied: list[int]) -> None:
             if before.tags & {"negative", "blame"} or clause.tokens[index - 1].text == "-":
                 _mark(before, denied[before.start] + 1, denied)
 
+
+_POSTPOSED = frozenset(["都没有", "也没有", "没有", "都没", "也没", "全没有"])
+"""Deny what stands before them if nothing stands behind."""
 
 _FREE_OF_CHARGE = frozenset(["a", "the", "for", "is", "was", "got", "are"])
 
@@ -155,7 +166,13 @@ def _is_potential(tokens: list[Token], index: int) -> bool:
         return False
     before, after = tokens[index - 1].text, tokens[index + 1].text
     result = word_lists("zh").sections["resultatives"]
-    return before >= "\u2e80" and before not in _PRONOUNS and not tokens[index - 1].tags and after in result
+    return (
+        not tokens[index + 1].tags & {"positive", "negative"}
+        and before >= "\u2e80"
+        and before not in _PRONOUNS
+        and not tokens[index - 1].tags
+        and after in result
+    )
 
 
 def _idiom(token: Token, outer: int, denied: list[int]) -> None:

@@ -160,6 +160,8 @@ def _only_with(sentence: list[Clause], index: int) -> list[Stretch]:
     for at, token in enumerate(tokens[:-2]):
         if not (_has_mood(token) and any(t.text in ("be", "been") for t in tokens[at + 1 : at + 4])):
             continue
+        if any("negators" in t.tags for t in tokens[at : at + 4]):
+            continue
         later = [t.text for t in tokens[at + 2 :]] + [t.text for c in sentence[index + 1 :] for t in c.tokens]
         if any(word in ("with", "if", "without") for word in later):
             return [Stretch(token.start, sentence[index].end, HYPOTHETICAL)]
@@ -176,11 +178,11 @@ def _heard(sentence: list[Clause], index: int) -> list[Stretch]:
 
 def _said_until(sentence: list[Clause], index: int) -> int:
     """Where what somebody says ends: with the sentence, a contrast, or the writer's own voice."""
-    end = sentence[index].end
+    before, end = sentence[index], sentence[index].end
     for clause in sentence[index + 1 :]:
-        if clause.opener == "contrast" or any("selves" in t.tags for t in clause.tokens[:2]):
+        if before.ender == " " or clause.opener == "contrast" or any("selves" in t.tags for t in clause.tokens[:2]):
             break
-        end = clause.end
+        before, end = clause, clause.end
     return end
 
 

@@ -153,6 +153,7 @@ def read(text: str) -> list[Token]:
     return _joined(words, stems)
 
 
+_JUDGING = {"positive", "negative", "praise", "blame", "dimensions"}
 _LIGHT = frozenset("不没无未很太真挺超最更好极了的得地着过是有又也都还就蛮可多大小")
 
 
@@ -172,7 +173,7 @@ def _fits(start: int, end: int, cuts: Mapping[int, tuple[int, str]], names: set[
     last, word = cuts.get(end - 1, (start, ""))
     if last > start and last + len(word) > end:
         return False
-    if end - start > 1 or len(word) < 2 or "negators" in names:
+    if end - start > 1 or len(word) < 2 or not names <= _JUDGING:
         return True
     at = start - last
     return all(c in _LIGHT for c in word[:at] + word[at + 1 :])
