@@ -124,21 +124,20 @@ def _reading(user: str, lang: str) -> str:
 
 
 def _narrative(traits: str, lang: str) -> str:
+    """A line for each of the first traits, with an opening that fits what stands before its colon."""
     lines = []
     for line in traits.splitlines():
         mark, _, said = line.partition(" ")
         for kind, words in KINDS[lang].items():
-            short, colon, label = said.partition("：" if lang == "zh" else ": ")
+            short, colon, _ = said.partition("：" if lang == "zh" else ": ")
             if colon and short == words.short and kind != "sentiment":
                 opening = next(o for o, kinds in OPENINGS[lang].items() if kind in kinds)
-                label = re.sub(r"[\d０-９\[\]<>{}]", "", label).strip()
-                lines.append(f"[{mark}] {opening}{'' if lang == 'zh' else ' '}{label}")
+                lines.append(f"{opening}{'' if lang == 'zh' else ' '}{{{mark}}}")
         for polarity, pattern in SENTIMENTS[lang].items():
             head, _, tail = pattern.partition("{}")
             if polarity == "positive" and said.startswith(head) and said.endswith(tail):
-                label = said[len(head) : len(said) - len(tail)]
-                lines.append(f"[{mark}] " + (f"满意{label}" if lang == "zh" else f"Pleased with {label}"))
-    return "\n".join(lines[:2]) or f"[T1] {next(iter(OPENINGS[lang]))} {'什么都好' if lang == 'zh' else 'everything'}"
+                lines.append(f"满意{{{mark}}}" if lang == "zh" else f"Pleased with {{{mark}}}")
+    return "\n".join(lines[:2]) or f"{next(iter(OPENINGS[lang]))}{'' if lang == 'zh' else ' '}{{T1}}"
 
 
 def _name(user: str, lang: str) -> str:

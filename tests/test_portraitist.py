@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import plausible
 from limner.agents.portraitist import portray
-from limner.agents.portraitist.check import checked_sentences, fact_sentence, plain_sentences, within_limit
+from limner.agents.portraitist.check import fact_sentence, plain_sentences, read_narrative, within_limit
 from limner.agents.portraitist.prompt import narrative_request, told_traits
 from limner.agents.portraitist.run import PortraySummary
 from limner.agents.portraitist.schema import MOST_TRAITS, MOST_WORDS, OPENINGS, narrative_pattern
@@ -55,123 +55,119 @@ ZH = [
 
 HOLD = {
     "en": [
-        ("[T1] Keen on trail running", ["t1"]),
-        ("[T1,T2] Likes trail running and 12-string guitars.", ["t1", "t2"]),
-        ("[T3] Let down by pans that are heavy", ["t3"]),
-        ("[T4]  Looking for one marathon plan ", ["t4"]),
-        ("[T1, T2] Keen on trail running", ["t1"]),
-        ("[T1,T1] Keen on trail runs", ["t1"]),
-        ("[T1,T3] Keen on trail running, not heavy pans", ["t1"]),
-        ("[T5] Of two minds about the Kettle X2", ["t5"]),
+        ("Keen on {T1}", ["t1"], "Keen on trail running."),
+        ("Likes {T1} and {T2}.", ["t1", "t2"], "Likes trail running and 12-string guitars."),
+        ("Let down by {T3}", ["t3"], "Let down by heavy pans."),
+        ("Looking for  {T4} ", ["t4"], "Looking for a marathon plan."),
+        ("Keen on {T1}, {T1} and {T2}", ["t1", "t2"], "Keen on trail running and 12-string guitars."),
+        ("Of two minds about {T5}", ["t5"], "Of two minds about Kettle X2."),
     ],
     "zh": [
-        ("[T1] 热衷越野跑", ["t1"]),
-        ("[T2] 喜欢三双装的袜子。", ["t2"]),
-        ("[T3] 不满炒锅太重", ["t3"]),
-        ("[T4] 正在找一份马拉松计划", ["t4"]),
-        ("[T5] 满意龙井茶", ["t5"]),
-        ("[T1,T4] 关注越野跑", ["t1"]),
-        ("[T1] 热衷越野跑，十分投入", ["t1"]),
+        ("热衷{T1}", ["t1"], "热衷越野跑。"),
+        ("喜欢{T2}。", ["t2"], "喜欢三双装的袜子。"),
+        ("不满{T3}", ["t3"], "不满炒锅太重。"),
+        ("正在找{T4}", ["t4"], "正在找马拉松计划。"),
+        ("满意{T5}", ["t5"], "满意龙井茶。"),
+        ("喜欢{T1}和{T2}", ["t1", "t2"], "喜欢越野跑、三双装的袜子。"),
     ],
 }
 REFUSED = {
     "en": {
-        "no such trait": "[T9] Likes trail running",
-        "one of two is no trait": "[T1,T6] Keen on trail running",
-        "no mark": "Keen on trail running",
-        "a word as mark": "[trail] Keen on trail running",
-        "not about its trait": "[T1] Keen on quiet mornings",
-        "about another trait": "[T3] Let down by trail running",
-        "against its trait": "[T3] Likes heavy pans",
-        "a wish made of a like": "[T1] Wants trail running",
-        "a free beginning": "[T1] A keen trail running customer",
-        "a digit": "[T1] Keen on trail running 5 days a week",
-        "a digit of a number in a label": "[T2] Likes 2 12-string guitars",
-        "a longer number": "[T2] Likes 112-string guitars",
-        "a full-width digit": "[T1] Keen on trail running ７ days",
-        "a digit in a circle": "[T1] Keen on ② trail running shoes",
-        "a slot": "[T1] Keen on trail running {orders}",
-        "a number word": "[T1] Keen on trail running Three times a week",
-        "a joined number word": "[T1] Keen on trail running for twenty-one days",
-        "many": "[T1] Keen on trail running, dozens of times",
-        "of another trait's number": "[T1] Keen on trail running with 12-string",
-        "nothing said": "[T1] ",
+        "no such trait": "Likes {T9}",
+        "one of two is no trait": "Keen on {T1} and {T6}",
+        "no slot": "Keen on trail running",
+        "another slot": "Keen on {trail}",
+        "against its trait": "Likes {T3}",
+        "one of two against its trait": "Likes {T1} and {T3}",
+        "a wish made of a like": "Wants {T1}",
+        "a free beginning": "A keen {T1} customer",
+        "words of its own": "Keen on {T1} at quiet mornings",
+        "a number": "Keen on {T1} 5 days a week",
+        "a full-width digit": "Keen on {T1} ７",
+        "a number word": "Keen on {T1} twice",
+        "a name": "Keen on {T1} with Sony",
+        "a date": "Keen on {T1} since March",
+        "nothing said": "Keen on ",
     },
     "zh": {
-        "no such trait": "[T6] 喜欢越野跑",
-        "no mark": "热衷越野跑",
-        "not about its trait": "[T1] 热衷安静的早晨",
-        "against its trait": "[T3] 喜欢炒锅太重",
-        "a free beginning": "[T1] 一位越野跑爱好者",
-        "a digit": "[T1] 热衷越野跑5次",
-        "a full-width digit": "[T1] 热衷越野跑５次",
-        "numeral before a measure word": "[T1] 热衷越野跑三次",
-        "numeral with one in it": "[T1] 热衷越野跑二十一天",
-        "two": "[T1] 热衷两个月的越野跑",
-        "more than ten": "[T1] 热衷越野跑十几次",
-        "half": "[T1] 热衷半年的越野跑",
-        "another number than the label's": "[T2] 喜欢五双装的袜子",
+        "no such trait": "喜欢{T6}",
+        "no slot": "热衷越野跑",
+        "against its trait": "喜欢{T3}",
+        "a free beginning": "一位{T1}爱好者",
+        "words of its own": "热衷{T1}，十分投入",
+        "a digit": "热衷{T1}5次",
+        "a numeral": "热衷{T1}三次",
+        "a name": "热衷{T1}和索尼",
     },
 }
 SHOWN = {"en": EN, "zh": ZH}
 
 
-@pytest.mark.parametrize(("lang", "line", "supports"), [(lang, *case) for lang in HOLD for case in HOLD[lang]])
-def test_a_sentence_that_rests_on_its_traits_is_kept(lang: str, line: str, supports: list[str]) -> None:
-    (sentence,) = checked_sentences(line, lang, SHOWN[lang])
-    assert list(sentence.supports) == supports
-    said = re.sub(r"^\[.*?\]", "", line).strip(" .。")
-    assert sentence.text == said + ("。" if lang == "zh" else ".")
+@pytest.mark.parametrize(("lang", "line", "supports", "text"), [(lang, *case) for lang in HOLD for case in HOLD[lang]])
+def test_a_sentence_of_its_traits_is_kept(lang: str, line: str, supports: list[str], text: str) -> None:
+    found = read_narrative(line, lang, SHOWN[lang])
+    assert [(s.text, list(s.supports)) for s in found.sentences] == [(text, supports)]
+    assert found.refused == ()
 
 
 @pytest.mark.parametrize(("lang", "case"), [(lang, case) for lang in REFUSED for case in REFUSED[lang]])
 def test_a_sentence_that_does_not_hold_is_refused(lang: str, case: str) -> None:
-    good, _ = HOLD[lang][0]
-    assert checked_sentences(REFUSED[lang][case], lang, SHOWN[lang]) == []
-    both = checked_sentences(f"{REFUSED[lang][case]}\n{good}\n{good}", lang, SHOWN[lang])
-    assert [s.supports for s in both] == [("t1",)]
+    good, supports, _ = HOLD[lang][0]
+    wrong = REFUSED[lang][case]
+    found = read_narrative(f"{wrong}\n{good}\n{good}", lang, SHOWN[lang])
+    assert [list(s.supports) for s in found.sentences] == [supports]
+    (refusal,) = found.refused
+    assert refusal.line == wrong.strip()
+    assert refusal.reason
+    assert {t.trait_id for t in refusal.traits} == {f"t{n}" for n in re.findall(r"\{T([1-5])\}", wrong)}
 
 
-def test_a_line_that_was_cut_off_is_left_out() -> None:
-    answer = "[T1] Keen on trail running\n[T3] Let down by heavy"
-    assert len(checked_sentences(answer, "en", EN)) == 2
-    (kept,) = checked_sentences(answer, "en", EN, cut=True)
-    assert kept.supports == ("t1",)
+def test_a_line_that_was_cut_off_is_left_out_and_no_trait_is_told_twice() -> None:
+    answer = "Keen on {T1}\nLet down by {T3"
+    assert len(read_narrative(answer, "en", EN).refused) == 1
+    found = read_narrative(answer, "en", EN, cut=True)
+    assert (len(found.sentences), found.refused) == (1, ())
+    twice = read_narrative("Keen on {T1}\nLikes {T1}\nLikes {T1} and {T2}", "en", EN, told=["t2"])
+    assert [s.supports for s in twice.sentences] == [("t1",)]
 
 
-WORDS = [
-    "trail",
-    "running",
+PIECES = [
+    "{T1}",
+    "{T2}",
+    "{T3}",
+    "{T9}",
+    " and ",
+    "、",
+    "和",
+    ", ",
     "12",
     "7",
     "twice",
-    "heavy pans",
-    "marathon",
     "两次",
-    "越野跑",
-    "喜欢",
-    " ",
-    ",",
-    "[T2]",
+    "Sony",
     "\n",
+    "{",
+    "}",
+    "喜欢",
 ]
 LINES = st.builds(
-    "[{}] {}{}".format,
-    st.sampled_from(["T1", "T2", "T1,T3", "T4,T2,T1", "T9", "T0", ""]),
+    "{}{}".format,
     st.sampled_from([f"{opening} " for lang in OPENINGS for opening in OPENINGS[lang]]),
-    st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join),
+    st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
 )
 
 
 @given(st.one_of(st.text(), st.lists(LINES, max_size=4).map("\n".join)), st.sampled_from(["en", "zh"]))
-@example("[T1] Keen on trail running 12", "en")
-def test_whatever_a_model_writes_its_numbers_and_supports_are_the_traits(answer: str, lang: str) -> None:
+@example("Keen on {T1} 12", "en")
+def test_whatever_a_model_writes_only_openings_and_labels_are_told(answer: str, lang: str) -> None:
     shown = {t.trait_id: t for t in SHOWN[lang]}
-    for sentence in checked_sentences(answer, lang, SHOWN[lang]):
+    for sentence in read_narrative(answer, lang, SHOWN[lang]).sentences:
         assert sentence.supports
-        labels = " ".join(shown[mark].label for mark in sentence.supports)
-        assert set(re.findall(r"\d+", sentence.text)) <= set(re.findall(r"\d+", labels))
-        assert "\n" not in sentence.text
+        rest = sentence.text
+        for mark in sentence.supports:
+            rest = rest.replace(shown[mark].label, "", 1)
+        opening = max((o for o in OPENINGS[lang] if rest.startswith(o)), key=len)
+        assert rest.removeprefix(opening).replace("and", "").strip(" ,.、。") == ""
 
 
 def test_the_question_can_only_be_answered_in_the_checked_form() -> None:
@@ -179,9 +175,9 @@ def test_the_question_can_only_be_answered_in_the_checked_form() -> None:
         request = narrative_request(lang, shown)
         lines = request.messages[-1].content.splitlines()
         assert [line.partition(" ")[0] for line in lines] == ["T1", "T2", "T3", "T4", "T5"]
-        assert request.pattern == narrative_pattern(lang)
-        assert re.fullmatch(request.pattern, HOLD[lang][0][0])
-        for case in ("no mark", "a free beginning", "a digit", "a full-width digit"):
+        assert request.pattern == narrative_pattern(lang, 5)
+        assert re.fullmatch(request.pattern, "\n".join(line for line, *_ in HOLD[lang][2:4]).replace("  ", " ").strip())
+        for case in ("no such trait", "no slot", "a free beginning", "words of its own"):
             assert not re.fullmatch(request.pattern, REFUSED[lang][case])
 
 
@@ -310,10 +306,10 @@ def test_personas_of_many_users(lang: str, tmp_path: Path) -> None:
 
 
 BAD = {
-    "refused": "[T3] Likes heavy pans",
+    "refused": "Likes {T3}",
     "malformed": "They love trail running!",
     "failed": ChatFailure("the server answered 500"),
-    "cut": ChatAnswer("[T1] Keen on trail running", 9, 9, 0.0, finish="length"),
+    "cut": ChatAnswer("Keen on {T1}", 9, 9, 0.0, finish="length"),
 }
 
 
@@ -321,14 +317,34 @@ BAD = {
 def test_without_a_usable_narrative_code_writes_a_plain_one(case: str, tmp_path: Path) -> None:
     store = written(tmp_path, {"u": EN[:4]}, monetary=20.0, currency="USD")
     summary, engine = painted(store, lambda r: BAD[case])
-    assert (summary.by_model, summary.by_code) == (0, 1)
-    assert summary.refused == (case in ("refused", "cut"))
+    assert (summary.by_model, summary.by_code, summary.sentences) == (0, 1, 0)
+    persona = read_persona(store, "u")
+    plain = [s.text for s in plain_sentences("en", EN[:4])]
+    assert [s.text for s in persona.narrative] == [*plain, "US$20.00 spent."]
+    assert supports_exist(persona)
+    refused = case in ("refused", "malformed")
+    assert (summary.refused, summary.replaced) == ((1, len(plain)) if refused else (0, 0))
+    assert (persona.model, engine.calls) == ("", 1 + refused)
+
+
+def test_a_line_that_does_not_hold_gets_one_repair_and_then_a_plain_sentence(tmp_path: Path) -> None:
+    store = written(tmp_path, {"u": EN[:4]})
+
+    def answer(request: ChatRequest) -> str:
+        if request.prompt.name == "repair":
+            assert "T3 cannot be told as 'Likes'" in request.messages[-1].content
+            assert "there is no T7" in request.messages[-1].content
+            return "Keen on {T1}\nLet down by {T3}\nLikes {T2}"
+        return "Keen on {T1}\nLikes {T3}\nLikes {T2}\nLikes {T7}"
+
+    summary, engine = painted(store, answer)
     persona = read_persona(store, "u")
     assert [s.text for s in persona.narrative] == [
-        *(s.text for s in plain_sentences("en", EN[:4])), "US$20.00 spent."
+        "Keen on 12-string guitars.", "Let down by heavy pans.", "Wants a marathon plan."
     ]  # fmt: skip
+    assert engine.calls == 2
+    assert (summary.sentences, summary.refused, summary.repaired, summary.replaced) == (2, 3, 1, 1)
     assert supports_exist(persona)
-    assert (persona.model, engine.calls) == ("", 1)
 
 
 def test_without_a_model_at_all(tmp_path: Path) -> None:

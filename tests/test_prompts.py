@@ -21,7 +21,7 @@ from limner.agents.extractor.parts import Part
 from limner.agents.extractor.plan import PLANS
 from limner.agents.extractor.prompt import AboutPart, Question
 from limner.agents.extractor.schema import WORDINGS
-from limner.agents.portraitist.check import checked_sentences
+from limner.agents.portraitist.check import read_narrative
 from limner.agents.portraitist.schema import KINDS, narrative_pattern
 from limner.errors import LimnerError
 from limner.evidence.records import Trait
@@ -53,6 +53,7 @@ VALUES: dict[tuple[str, int], dict[str, dict[str, str]]] = {
     ("history", 1): {"history": LINES},
     ("repair", 1): {"problem": PROBLEM},
     ("narrative", 1): {"traits": TRAITS},
+    ("narrative", 2): {"traits": TRAITS},
 }
 """Every prompt version of reading and portraying, and the values of its golden rendering. A new version is added here
 beside the old one, whose file and golden stay."""
@@ -273,7 +274,7 @@ def test_every_line_of_a_narrative_example_passes_our_own_check(case: Shown) -> 
     for line in case.text.splitlines():
         mark, short, label = re.fullmatch(r"(T\d) (.+?)(?:: |：)(.+)", line).groups()  # type: ignore[union-attr]
         traits.append(Trait(mark, "u", kinds[short], label, "positive", 0.5, 1, None, None))  # type: ignore[arg-type]
-    sentences = checked_sentences(case.answer, case.lang, traits)
-    assert len(sentences) == len(case.answer.splitlines())
-    for sentence, line in zip(sentences, case.answer.splitlines(), strict=True):
-        assert list(sentence.supports) == re.findall(r"T\d", line.partition("]")[0])
+    found = read_narrative(case.answer, case.lang, traits)
+    assert found.refused == ()
+    lines = case.answer.splitlines()
+    assert [list(sentence.supports) for sentence in found.sentences] == [re.findall(r"T\d", line) for line in lines]

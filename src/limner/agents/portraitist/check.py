@@ -1,75 +1,98 @@
-"""Checking a narrative: every sentence rests on traits or facts that exist, and numbers come from code only."""
+"""Checking a narrative: every sentence rests on traits or facts that exist, and its words come from them alone."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from limner.agents.portraitist.schema import FACT_CLAUSES, KINDS, MOST_WORDS, OPENINGS, SENTIMENTS, standing, told_kind
-from limner.evidence.overlap import shares_words
 from limner.evidence.persona import Sentence
 from limner.evidence.records import Trait
 from limner.histories.language import count_words
 
-_LINE = re.compile(r"^\[([^\]]+)\]\s*(.+)$")
-_DIGITS = r"[{}]|\d+(?:[.,:/]\d+)*"
-_MEASURES = "次笔元块个件条天年月日周双瓶本杯台部张支只款家位人岁倍折套盒包份颗遍种"
-_NUMERALS = "零〇一两二三四五六七八九十百千万亿半"
-_CHINESE = rf"(?!一[{_MEASURES}])[{_NUMERALS}][{_NUMERALS}几多余来]*[{_MEASURES}]"
-_ENGLISH = (
-    r"\b(?:zero|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
-    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?|hundreds?|thousands?|millions?|billions?|twice|thrice)\b"
-)
-_NUMBER = re.compile(f"{_DIGITS}|{_CHINESE}|{_ENGLISH}")
-"""What tells a number: digits (slots too), Chinese numerals before a measure word, English number words; `one` and `一`
-are articles more often than numbers."""
+_SLOT = re.compile(r"\{(T\d+)\}")
+_JOINS = re.compile(r"(?:[\s,，、.。;；&]|\band\b|\bas well as\b|和|与|以及|及|也)*")
+"""What may stand between slots and at the end of a line."""
 
 
-def checked_sentences(answer: str, lang: str, traits: Sequence[Trait], *, cut: bool = False) -> list[Sentence]:
-    """The sentences of an answer that hold, in order.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line that does not hold: why, and the traits it names that exist."""
 
-    A sentence is refused if it names a trait that does not exist, begins with none of `OPENINGS`, or holds a number
-    that is in none of its traits' labels. Of the traits it names, those are kept as its support that fit its beginning
-    and share a word with it; if none is left, it is refused.
+    line: str
+    reason: str
+    traits: tuple[Trait, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrative:
+    """What of an answer holds, in order, and what does not."""
+
+    sentences: tuple[Sentence, ...]
+    refused: tuple[Refusal, ...]
+
+
+def read_narrative(
+    answer: str, lang: str, traits: Sequence[Trait], *, told: Iterable[str] = (), cut: bool = False
+) -> Narrative:
+    """The sentences of an answer that hold, with their slots filled in, and the lines that do not.
+
+    A line holds if it is one of `OPENINGS` followed by slots of traits that exist and fit the opening, and nothing
+    else: no word, number, date or name of the model's own. A trait that was told before is left out of later lines.
 
     Args:
-        answer: Lines such as `[T1,T3] Likes strong coffee`.
+        answer: Lines such as `Keen on {T1} and {T2}`.
         lang: `zh` or `en`.
         traits: The traits that were shown as T1, T2, ...
+        told: Ids of traits that need no telling any more.
         cut: The answer ended for its length: the last line is not whole and is left out.
     """
     sentences: list[Sentence] = []
-    for line in answer.splitlines()[: -1 if cut else None]:
-        match = _LINE.match(line.strip())
-        sentence = _checked(match[1], match[2].strip(), lang, traits) if match else None
-        if sentence is not None and all(sentence.text != other.text for other in sentences):
-            sentences.append(sentence)
-    return sentences
-
-
-def _checked(marks: str, text: str, lang: str, traits: Sequence[Trait]) -> Sentence | None:
+    refused: list[Refusal] = []
     shown = {f"T{number}": trait for number, trait in enumerate(traits, 1)}
-    named = list(dict.fromkeys(mark.strip() for mark in marks.split(",")))
-    opening = max((o for o in OPENINGS[lang] if text.startswith(o)), key=len, default="")
-    if not opening or any(mark not in shown for mark in named):
-        return None
-    fitting = [shown[m] for m in named if standing(shown[m].kind, shown[m].polarity) in OPENINGS[lang][opening]]
-    resting = [trait for trait in fitting if _speaks_of(text, trait)]
-    known = {number for trait in resting for number in _numbers(trait.label)}
-    if not resting or not known.issuperset(_numbers(text.removeprefix(opening))):
-        return None
-    ended = text.rstrip(" .。,，;；、") + ("。" if lang == "zh" else ".")
-    return Sentence(ended, tuple(trait.trait_id for trait in resting))
+    seen = set(told)
+    for line in answer.splitlines()[: -1 if cut else None]:
+        text = line.strip()
+        named = [shown[mark] for mark in dict.fromkeys(_SLOT.findall(text)) if mark in shown]
+        reason = _wrong(text, lang, shown) if text else None
+        if reason:
+            refused.append(Refusal(text, reason, tuple(named)))
+            continue
+        new = [trait for trait in named if trait.trait_id not in seen]
+        if new:
+            seen.update(trait.trait_id for trait in new)
+            sentences.append(_filled(_opening(text, lang), lang, new))
+    return Narrative(tuple(sentences), tuple(refused))
 
 
-def _numbers(text: str) -> list[str]:
-    """The numbers in a text, in any width; signs such as `②` and `½` count by the digits in them."""
-    return _NUMBER.findall(unicodedata.normalize("NFKC", text).casefold())
+def _opening(text: str, lang: str) -> str:
+    return max((opening for opening in OPENINGS[lang] if text.startswith(opening)), key=len, default="")
 
 
-def _speaks_of(text: str, trait: Trait) -> bool:
-    return trait.label.casefold() in text.casefold() or shares_words(trait.label, text)
+def _wrong(text: str, lang: str, shown: Mapping[str, Trait]) -> str | None:
+    """Why a line does not hold, in the words of a repair question; None if it holds."""
+    chinese = lang == "zh"
+    opening, marks = _opening(text, lang), _SLOT.findall(text)
+    if not opening or not marks:
+        return "不是“开头加花括号编号”的形式" if chinese else "not an opening followed by ids in braces"
+    if not all(_JOINS.fullmatch(between) for between in _SLOT.split(text.removeprefix(opening))[::2]):
+        return "有自己添加的文字" if chinese else "has words of its own"
+    for mark in marks:
+        if mark not in shown:
+            return f"没有编号{mark}" if chinese else f"there is no {mark}"
+        if standing(shown[mark].kind, shown[mark].polarity) not in OPENINGS[lang][opening]:
+            return f"{mark}不能说“{opening}”" if chinese else f"{mark} cannot be told as {opening!r}"
+    return None
+
+
+def _filled(opening: str, lang: str, traits: Sequence[Trait]) -> Sentence:
+    labels = [trait.label for trait in traits]
+    if lang == "zh":
+        text = opening + "、".join(labels) + "。"
+    else:
+        text = f"{opening} {', '.join(labels[:-1])}{' and ' if len(labels) > 1 else ''}{labels[-1]}."
+    return Sentence(text, tuple(trait.trait_id for trait in traits))
 
 
 def plain_sentences(lang: str, traits: Sequence[Trait]) -> list[Sentence]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from limner.agents.portraitist.check import Refusal
 from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern, told_kind
 from limner.evidence.labels import canonical
 from limner.evidence.records import Trait
-from limner.prompts import load
-from limner.serving.request import ChatRequest
+from limner.prompts import load, neutralise
+from limner.serving.request import ChatRequest, Message
+
+MOST_TOKENS = 80
+"""Tokens of an answer: four lines of an opening and four slots."""
 
 TOLD_LAST = ("sentiment",)
 """Kinds that say less than the others: what a text sounded like is in its likes and dislikes already."""
@@ -34,8 +39,20 @@ def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
     prompt = load("narrative", lang)
     lines = [f"T{number} {trait_line(trait, lang)}" for number, trait in enumerate(traits, 1)]
     return ChatRequest(
-        prompt.render(traits="\n".join(lines)), prompt.id, pattern=narrative_pattern(lang), max_tokens=110
+        prompt.render(traits="\n".join(lines)),
+        prompt.id,
+        pattern=narrative_pattern(lang, len(traits)),
+        max_tokens=MOST_TOKENS,
     )
+
+
+def repair_request(request: ChatRequest, lang: str, answer: str, refused: Sequence[Refusal]) -> ChatRequest:
+    """Asks once more, with the answer and what is wrong with its lines."""
+    prompt = load("repair", lang)
+    problem = "; ".join(f"{refusal.line[:80]}: {refusal.reason}" for refusal in refused)
+    again = prompt.render(problem=problem)[-1]
+    messages = (*request.messages, Message("assistant", neutralise(answer[:500])), again)
+    return replace(request, messages=messages, prompt=prompt.id)
 
 
 def trait_line(trait: Trait, lang: str) -> str:

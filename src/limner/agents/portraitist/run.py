@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from limner.agents.portraitist.check import checked_sentences, fact_sentence, plain_sentences, within_limit
+from limner.agents.portraitist.check import Refusal, fact_sentence, plain_sentences, read_narrative, within_limit
 from limner.agents.portraitist.labels import refresh_names
-from limner.agents.portraitist.prompt import narrative_request, told_traits
+from limner.agents.portraitist.prompt import narrative_request, repair_request, told_traits
 from limner.evidence.names import Names
 from limner.evidence.persona import Persona, Sentence
 from limner.evidence.reading import read_evidence
@@ -20,12 +21,12 @@ from limner.histories.store import Store, new_run_id
 from limner.prompts import latest_version
 from limner.reports.facts_text import fact_phrases
 from limner.serving.client import Client
-from limner.serving.request import ChatAnswer
+from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
 
 CHUNK = 32
 """Users whose narratives are written together."""
 
-MADE_BY = "portrait.v2"
+MADE_BY = "portrait.v3"
 """Version of merging, checking and plain sentences: personas made by another one are made again."""
 
 
@@ -37,7 +38,10 @@ class PortraySummary:
         users: Personas looked at.
         written: Personas written anew; the others were up to date.
         by_model, by_code: Of the written: narratives of the model, and plain ones of code.
-        refused: Sentences of the model that were refused.
+        sentences: Sentences of the model that were kept.
+        refused: Sentences of the model that did not hold.
+        repaired: Kept sentences that came from the one repair question.
+        replaced: Plain sentences of code that stand where the model's did not hold.
     """
 
     run: str
@@ -45,7 +49,10 @@ class PortraySummary:
     written: int
     by_model: int
     by_code: int
-    refused: int
+    sentences: int = 0
+    refused: int = 0
+    repaired: int = 0
+    replaced: int = 0
 
 
 @dataclass
@@ -58,8 +65,38 @@ class _Portrait:
     fact: Sentence | None
     key: str
     sentences: tuple[Sentence, ...] = ()
+    wrong: tuple[Refusal, ...] = ()
     by_model: bool = False
+    kept_of_model: int = 0
     refused: int = 0
+    repaired: int = 0
+    replaced: int = 0
+
+    def read(self, answer: ChatAnswer) -> None:
+        """Takes what holds of the first answer."""
+        found = read_narrative(answer.text, self.lang, self.told, cut=answer.finish == "length")
+        self.sentences, self.wrong = found.sentences, found.refused
+        self.refused = len(found.refused)
+
+    def repair(self, answer: ChatAnswer) -> None:
+        """Takes what holds of the second answer and was not told yet."""
+        found = read_narrative(answer.text, self.lang, self.told, told=self._told_ids(), cut=answer.finish == "length")
+        self.repaired = len(found.sentences)
+        self.sentences += found.sentences
+
+    def finish(self) -> None:
+        """Tells the traits of lines that stayed wrong in plain sentences, adds the facts, and keeps to the length."""
+        self.by_model, self.kept_of_model = bool(self.sentences), len(self.sentences)
+        missing = {t.trait_id: t for refusal in self.wrong for t in refusal.traits}
+        left = [t for t in self.told if t.trait_id in missing and t.trait_id not in self._told_ids()]
+        plain = plain_sentences(self.lang, left if self.by_model else self.told)
+        self.replaced = len(plain) if self.wrong else 0
+        first = (self.fact,) if self.fact else ()
+        kept = within_limit([*first, *self.sentences, *plain])[len(first) :]
+        self.sentences = (*kept, *first)
+
+    def _told_ids(self) -> set[str]:
+        return {mark for sentence in self.sentences for mark in sentence.supports}
 
 
 def portray(
@@ -87,19 +124,31 @@ def portray(
     run = run or new_run_id("portray")
     names = refresh_names(store)
     chosen = users if users is not None else _all_users(store)
-    written = by_model = refused = 0
+    counts: Counter[str] = Counter()
     for start in range(0, len(chosen), CHUNK):
         portraits = list(_due(store, client, chosen[start : start + CHUNK], names))
         _narrate(client, portraits)
         if portraits:
             _commit(store, client, run, portraits)
         for portrait in portraits:
-            written += 1
-            by_model += portrait.by_model
-            refused += portrait.refused
+            counts["written"] += 1
+            counts["by_model"] += portrait.by_model
+            counts["sentences"] += portrait.kept_of_model
+            for name in ("refused", "repaired", "replaced"):
+                counts[name] += getattr(portrait, name)
             if told is not None:
                 told(_persona(portrait, client))
-    return PortraySummary(run, len(chosen), written, by_model, written - by_model, refused)
+    return PortraySummary(
+        run,
+        len(chosen),
+        counts["written"],
+        counts["by_model"],
+        counts["written"] - counts["by_model"],
+        counts["sentences"],
+        counts["refused"],
+        counts["repaired"],
+        counts["replaced"],
+    )
 
 
 def _all_users(store: Store) -> list[str]:
@@ -134,26 +183,33 @@ def _key(facts: dict[str, Any], traits: Sequence[Trait], lang: str, client: Clie
 
 
 def _narrate(client: Client | None, portraits: list[_Portrait]) -> None:
-    """Fills in narratives: the model's sentences that hold, else plain ones, and the facts, always by code.
+    """Fills in narratives: the model's sentences that hold, plain ones in place of the others, and the facts by code.
 
-    A sentence of facts comes last and is never left out for length: the others give way.
+    An answer with lines that do not hold gets one repair question. A sentence of facts comes last and is never left out
+    for length: the others give way.
     """
-    asked = [p for p in portraits if client is not None and len(p.told) > 1]
     if client is not None:
-        for index, outcome in client.each([narrative_request(p.lang, p.told) for p in asked]):
-            portrait = asked[index]
-            if isinstance(outcome, ChatAnswer):
-                cut = outcome.finish == "length"
-                held = checked_sentences(outcome.text, portrait.lang, portrait.told, cut=cut)
-                portrait.sentences = tuple(held)
-                said = len([line for line in outcome.text.splitlines() if line.strip()])
-                portrait.refused = said - len(portrait.sentences)
+        asked = [(p, narrative_request(p.lang, p.told)) for p in portraits if len(p.told) > 1]
+        repairs = []
+        for portrait, request, answer in _answers(client, asked):
+            portrait.read(answer)
+            if portrait.wrong:
+                again = repair_request(request, portrait.lang, answer.text, portrait.wrong)
+                repairs.append((portrait, again))
+        for portrait, _, answer in _answers(client, repairs):
+            portrait.repair(answer)
     for portrait in portraits:
-        portrait.by_model = bool(portrait.sentences)
-        sentences = portrait.sentences or plain_sentences(portrait.lang, portrait.told)
-        first = (portrait.fact,) if portrait.fact else ()
-        kept = within_limit([*first, *sentences])[len(first) :]
-        portrait.sentences = (*kept, *first)
+        portrait.finish()
+
+
+def _answers(
+    client: Client, asked: Sequence[tuple[_Portrait, ChatRequest]]
+) -> Iterator[tuple[_Portrait, ChatRequest, ChatAnswer]]:
+    for index, outcome in client.each([request for _, request in asked]):
+        if isinstance(outcome, ChatFailure) and outcome.malformed:
+            outcome = ChatAnswer(outcome.text, outcome.input_tokens, outcome.output_tokens, outcome.seconds)
+        if isinstance(outcome, ChatAnswer):
+            yield (*asked[index], outcome)
 
 
 def _commit(store: Store, client: Client | None, run: str, portraits: list[_Portrait]) -> None:

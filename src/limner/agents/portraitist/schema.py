@@ -1,4 +1,4 @@
-"""The form of a narrative answer: lines of support marks and a sentence with slots, and never a digit in it."""
+"""The form of a narrative answer: lines with an opening and slots for traits, and the words that code puts around."""
 
 from __future__ import annotations
 
@@ -59,16 +59,23 @@ def standing(kind: str, polarity: str) -> str:
     return {"positive": "pleased", "negative": "unhappy"}.get(polarity, "torn")
 
 
-def narrative_pattern(lang: str) -> str:
-    """Regular expression of the answer: up to three lines such as `[T1,T3] Likes strong coffee and quiet mornings`.
+def narrative_pattern(lang: str, traits: int = MOST_TRAITS) -> str:
+    """Regular expression of the answer: up to four lines such as `Keen on {T1} and {T2}`.
 
-    There are no digits and no slots in it: the sentence of facts is code's alone. (Given slots to fill, the default
-    model put the main category where a size belonged.)
+    The model chooses what belongs together and how it is put; code fills the slots with the traits' own words. Free to
+    write them itself, the default model told a complaint as a like ("喜欢味道好大") and repeated itself to the end.
+
+    Args:
+        lang: `zh` or `en`.
+        traits: How many traits were shown, 1 to 9.
     """
     openings = "|".join(OPENINGS[lang])
-    space = " " if lang == "en" else ""
-    line = rf"\[T[1-8](,T[1-8]){{0,2}}\] ({openings}){space}[^\n0-9０-９\[\]<>{{}}]{{2,80}}"
-    return rf"{line}(\n{line}){{0,2}}"
+    slot = rf"\{{T[1-{traits}]\}}"
+    if lang == "zh":
+        line = rf"({openings}){slot}((、{slot}){{0,2}}[和、]{slot})?"
+    else:
+        line = rf"({openings}) {slot}((, {slot}){{0,2}} and {slot})?"
+    return rf"{line}(\n{line}){{0,3}}"
 
 
 FACT_CLAUSES: Mapping[str, tuple[tuple[str, str], ...]] = {
