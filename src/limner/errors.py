@@ -34,6 +34,12 @@ class AnswerError(LimnerError):
     """A model answered, but with something that cannot be used."""
 
 
+class BudgetError(LimnerError):
+    """A run reached a limit the person set. What was answered is kept; the same command goes on from there."""
+
+    exit_code = 3
+
+
 class MissingExtra(LimnerError):
     """An optional package is not installed; the message names the command that installs it."""
 

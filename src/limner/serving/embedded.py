@@ -7,10 +7,10 @@ prefix cache). `docs/decisions/0002-embedded-engine.md` has the measurements beh
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ class EmbeddedEngine:
         self._concurrency = concurrency or CONCURRENCY
         self._known: KnownModel | None = None
         self._file: Path | None = None
+        self._give_up_at = math.inf
         if _names_a_file(spec.name):
             self._file = Path(spec.name).expanduser()
             if not self._file.is_file():
@@ -70,27 +71,28 @@ class EmbeddedEngine:
             self._known = known_model(spec.name)
             self.model = self._known.identity
 
-    def run(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+    def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 
         Raises:
             ModelError: The model cannot be fetched or loaded.
         """
         refuse_if_forbidden(self.model)
-        if not requests:
-            return
-        model = loaded(self._weights())
-        waiting = deque(enumerate(requests))
+        waiting = enumerate(requests)
+        model: OpenVinoModel | None = None
         live: dict[int, _Live] = {}
         try:
-            while waiting or live:
-                while waiting and len(live) < self._concurrency:
-                    index, request = waiting.popleft()
+            while True:
+                while len(live) < self._concurrency and (job := next(waiting, None)) is not None:
+                    index, request = job
+                    model = model or loaded(self._weights())
                     admitted = _admit(model, request)
                     if isinstance(admitted, ChatFailure):
                         yield index, admitted
                     else:
                         live[index] = admitted
+                if model is None or not live or time.monotonic() > self._give_up_at:
+                    return
                 _step(model)
                 for index in [index for index, one in live.items() if model.finished(one.handle)]:
                     yield index, _outcome(model, live.pop(index))
@@ -107,6 +109,10 @@ class EmbeddedEngine:
             raise ModelError(f"{name} cannot run in this process ({known.note if known else 'unknown'}).")
         with progress_on_stderr(f"Fetching {known.name}") as progress:
             return Weights(pull(known, progress), self.model, known.context)
+
+    def wind_down(self, seconds: float) -> None:
+        """What is not answered after some seconds is given up: it costs time only."""
+        self._give_up_at = time.monotonic() + seconds
 
     def close(self) -> None:
         """Nothing to do: the model stays loaded for the next client of this process, see `unload`."""

@@ -78,6 +78,7 @@ class Endpoint:
         self._slots = threading.BoundedSemaphore(slots)
         self._state = threading.Lock()
         self._closed = threading.Event()
+        self._ending = threading.Event()
         self._without: frozenset[str] = frozenset()
         self._limit_field = spec.service.limit_field
         self._failed_in_a_row = 0
@@ -98,8 +99,10 @@ class Endpoint:
         started = time.perf_counter()
         tried = 0
         while True:
-            if self._closed.is_set():
-                return ChatFailure("the connection was closed")
+            if self._ending.is_set():
+                return ChatFailure(
+                    "the connection was closed" if self._closed.is_set() else "stopped before it was sent"
+                )
             with self._slots:
                 result = self._try(request, started)
             if not isinstance(result, _Fault):
@@ -111,7 +114,8 @@ class Endpoint:
                 if result.dead:
                     raise ModelError(self._no_answer_from())
                 return self._given_up(result, tried, time.perf_counter() - started)
-            self._closed.wait(_pause(result, tried))
+            if self._ending.wait(_pause(result, tried)):
+                return ChatFailure(f"{result.text} (not tried again)", "", 0, 0, time.perf_counter() - started)
 
     def _try(self, request: ChatRequest, started: float) -> Outcome | _Fault:
         """One try; fields that this server refuses are left out and the request sent again at once."""
@@ -211,9 +215,14 @@ class Endpoint:
         after = f" (after {tried} tries)" if tried > 1 else ""
         return ChatFailure(f"{fault.text}{after}", "", 0, 0, seconds)
 
+    def wind_down(self) -> None:
+        """Sends nothing any more: calls under way go on, pauses before another try end."""
+        self._ending.set()
+
     def close(self) -> None:
         """Closes the connections; calls under way fail, pauses end."""
         self._closed.set()
+        self._ending.set()
         self._client.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from limner.errors import ModelError
@@ -20,13 +20,22 @@ class Engine(Protocol):
 
     model: str
 
-    def run(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+    def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish, as pairs of index and outcome.
 
-        A request that fails gives a `ChatFailure`; the others go on.
+        The next request is taken only when it is about to be sent, and only after the answers given out so far have
+        been used: that is where the client looks at its budget and at other processes. When there are no more, those
+        under way are answered. A request that fails gives a `ChatFailure`; the others go on.
 
         Raises:
             ModelError: The engine as a whole is unusable (it cannot be loaded, the address is dead).
+        """
+        ...
+
+    def wind_down(self, seconds: float) -> None:
+        """Sends nothing any more, not even another try; what is not answered after some seconds is given up.
+
+        Called from another thread than the one in `run`.
         """
         ...
 

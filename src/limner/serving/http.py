@@ -6,12 +6,12 @@ with growing pauses; an address that is dead, or refuses the key or the model, e
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from limner.errors import LimnerError, ModelError
 from limner.serving.endpoint import Endpoint
@@ -24,6 +24,12 @@ TIMEOUT = "LIMNER_TIMEOUT"
 
 TIMEOUT_SECONDS = 300.0
 """How long one answer may take, if `LIMNER_TIMEOUT` does not say: a large model on a slow machine is slow."""
+
+POLL_SECONDS = 0.5
+"""How often somebody who waits for an answer looks whether to give up."""
+
+GRACE_SECONDS = 10.0
+"""How long calls under way are waited for when the engine has failed."""
 
 _Job = tuple[int, ChatRequest]
 _Result = tuple[int, Outcome | BaseException]
@@ -43,39 +49,70 @@ class HttpEngine:
         self._timeout = timeout or _timeout_from_environment()
         self._opening = threading.Lock()
         self._endpoint: Endpoint | None = None
+        self._give_up_at = math.inf
 
-    def run(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+    def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 
-        At most `concurrency` answers are under way or not yet given out, so a killed process loses no more than that.
+        At most `concurrency` answers are under way or not yet used, so a killed process loses no more than that. When
+        the engine fails as a whole, what is under way is still waited for a little: it is paid for.
 
         Raises:
             ModelError: The address is dead, refuses the key or the model, or fails one request after another.
         """
         refuse_if_forbidden(self.model)
         endpoint = self._opened()
-        waiting: deque[_Job] = deque(enumerate(requests))
+        waiting = enumerate(requests)
         jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
-        workers = min(self._concurrency, len(requests))
-        for _ in range(workers):
-            # Daemons: Ctrl-C must not wait for a slow answer.
-            threading.Thread(target=_work, args=(endpoint, jobs, results), daemon=True).start()
-            jobs.put(waiting.popleft())
-        under_way = workers
+        workers = under_way = 0
+        broken: BaseException | None = None
         try:
-            while under_way:
-                index, result = results.get()
-                under_way -= 1
-                if isinstance(result, BaseException):
-                    raise result
-                if waiting:
-                    jobs.put(waiting.popleft())
+            while True:
+                while broken is None and under_way < self._concurrency and (job := next(waiting, None)) is not None:
+                    jobs.put(job)
                     under_way += 1
-                yield index, result
+                    if workers < under_way:
+                        # Daemons: Ctrl-C must not wait for a slow answer.
+                        threading.Thread(target=_work, args=(endpoint, jobs, results), daemon=True).start()
+                        workers += 1
+                finished = self._finished(results) if under_way else []
+                if not finished:
+                    break
+                for index, result in finished:
+                    under_way -= 1
+                    if isinstance(result, BaseException):
+                        broken = broken or result
+                        self.wind_down(GRACE_SECONDS)
+                    else:
+                        yield index, result
         finally:
             for _ in range(workers):
                 jobs.put(None)
+        if broken is not None:
+            self.close()  # A later run starts afresh.
+            self._give_up_at = math.inf
+            raise broken
+
+    def _finished(self, results: queue.SimpleQueue[_Result]) -> list[_Result]:
+        """What has finished, at least one; nothing if it is time to give up."""
+        while True:
+            try:
+                found = [results.get(timeout=POLL_SECONDS)]
+            except queue.Empty:
+                if time.monotonic() > self._give_up_at:
+                    return []
+                continue
+            while not results.empty():
+                found.append(results.get())
+            return found
+
+    def wind_down(self, seconds: float) -> None:
+        """Sends nothing any more, not even another try; what is not answered after some seconds is given up."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + seconds)
+        with self._opening:
+            if self._endpoint is not None:
+                self._endpoint.wind_down()
 
     def _opened(self) -> Endpoint:
         with self._opening:

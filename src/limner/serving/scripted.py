@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 
@@ -26,7 +26,7 @@ class ScriptedEngine:
         self.closed = False
         self._answer = answer
 
-    def run(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
+    def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests one after the other. Tokens are counted as characters divided by four."""
         for index, request in enumerate(requests):
             self.calls += 1
@@ -39,6 +39,9 @@ class ScriptedEngine:
                 read = sum(len(message.content) for message in request.messages) // 4
                 answer = ChatAnswer(answer, read, len(answer) // 4, 0.0)
             yield index, answer
+
+    def wind_down(self, seconds: float) -> None:
+        """Nothing to do: nothing is ever under way."""
 
     def close(self) -> None:
         """Notes that it was closed."""
