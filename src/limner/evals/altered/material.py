@@ -6,7 +6,7 @@ The texts stay in that folder: only the rules are part of limner.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,19 @@ def read_material(folder: Path, lang: Lang) -> Material:
         tuple(sorted({review.text: review for review in reviews}.values(), key=lambda review: review.text)),
         tuple(sorted(row[0] for row in chats)),
     )
+
+
+def read_golds(file: Callable[[str], Path], lang: Lang) -> list[Gold]:
+    """The marked opinions of a language, in no order.
+
+    Args:
+        file: Gives the place of a file of `FILES`, or raises.
+        lang: The language.
+    """
+    first = file(FILES[f"{lang}_gold"][0])
+    file(FILES[f"{lang}_gold"][1])
+    folder = first.parents[1]
+    return list(set(_gold_zh(folder) if lang == "zh" else _gold_en(folder)))
 
 
 def _query(folder: Path, files: str, sql: str) -> list[tuple[Any, ...]]:
