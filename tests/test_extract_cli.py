@@ -19,7 +19,18 @@ from limner.serving import endpoint
 from reading_workspace import event, load, signals
 from serving_stub import Reply, Stub, completion, error, serve
 
-KEYS = ["run", "users", "failed_users", "calls", "cached_calls", "input_tokens", "output_tokens", "seconds", "signals"]
+KEYS = [
+    "run",
+    "users",
+    "failed_users",
+    "calls",
+    "cached_calls",
+    "input_tokens",
+    "output_tokens",
+    "seconds",
+    "signals",
+    "sentences",
+]
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -106,7 +106,7 @@ class Workspace:
         with connect(store.path, self.model, run=run, concurrency=self.concurrency) as client:
             summary = extract(store, client, choose_plan(self.model, plan), users=chosen, run=run, progress=progress)
             read = [user for user in chosen if user not in summary.failed]
-            portray(store, client, users=read, run=run, told=told)
+            portraits = portray(store, client, users=read, run=run, told=told)
             usage = client.usage
         return replace(
             summary,
@@ -115,6 +115,7 @@ class Workspace:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             seconds=usage.seconds,
+            sentences=portraits.told(),
         )
 
     def portray(self, users: Sequence[str] | None = None, *, narratives: bool = True) -> PortraySummary:

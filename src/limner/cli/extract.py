@@ -87,6 +87,13 @@ def _print(summary: ExtractSummary) -> None:
         f"read, {summary.output_tokens:,} written, {summary.seconds:,.0f} s",
         markup=False,
     )
+    told = summary.sentences
+    if told.get("kept") or told.get("refused"):
+        out.print(
+            f"{told['kept']:,} narrative sentences of the model kept ({told['repaired']:,} after a repair), "
+            f"{told['refused']:,} refused, {told['replaced']:,} written by code instead",
+            markup=False,
+        )
     if summary.unread_texts:
         out.print(f"{summary.unread_texts:,} older texts beyond the plan's limit were not read.", markup=False)
 

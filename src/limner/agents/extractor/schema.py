@@ -168,7 +168,10 @@ class ExtractSummary:
         run: The run's id.
         users: Users whose history was read, failed ones included.
         failed: Why each failed user failed, by user id.
+        reasons: How many signals were rejected for each reason.
         unread_texts: Older texts beyond the plan's limit, not read.
+        sentences: Of the narratives written: sentences of the model that were `kept`, its lines that were `refused`,
+            kept ones that came from a repair question (`repaired`), plain ones in place of refused ones (`replaced`).
     """
 
     run: str
@@ -183,6 +186,7 @@ class ExtractSummary:
     rejected: int
     reasons: Mapping[str, int] = field(default_factory=dict)
     unread_texts: int = 0
+    sentences: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The summary as `limner extract --json` prints it."""
@@ -196,4 +200,6 @@ class ExtractSummary:
             "output_tokens": self.output_tokens,
             "seconds": round(self.seconds, 3),
             "signals": {"accepted": self.accepted, "rejected": self.rejected},
+            "reasons": dict(sorted(self.reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
+            "sentences": dict(self.sentences),
         }

@@ -54,6 +54,15 @@ class PortraySummary:
     repaired: int = 0
     replaced: int = 0
 
+    def told(self) -> dict[str, int]:
+        """What became of the model's sentences, as `limner extract --json` prints it."""
+        return {
+            "kept": self.sentences,
+            "refused": self.refused,
+            "repaired": self.repaired,
+            "replaced": self.replaced,
+        }
+
 
 @dataclass
 class _Portrait:
