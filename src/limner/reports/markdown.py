@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 
 from limner.evidence.persona import Persona, Sentence
-from limner.evidence.records import Trait
+from limner.evidence.records import Span, Trait
 from limner.reports.facts_text import fact_lines
 from limner.reports.wording import clean, visible
-from limner.reports.words import KIND_ORDER, confidence_key, counted, language, say, word
+from limner.reports.words import KIND_ORDER, confidence_key, counted, language, say, status_marks, word
 
 _ACTIVE = re.compile(r"[\\`*_{}\[\]|<>~$]|^[#+\-=:]|(?<=^\d)[.)]|(?<=^\d{2})[.)]|(?<=^\d{3})[.)]|(?<=^\d{4})[.)]")
 """What has a meaning in Markdown anywhere in a line, and what has one only where an item begins."""
@@ -90,13 +90,17 @@ def _traits(persona: Persona, lang: str) -> Iterator[str]:
         return
     kinds = [*KIND_ORDER, *sorted({t.kind for t in persona.traits} - set(KIND_ORDER))]
     for kind in kinds:
-        chosen = [trait for trait in persona.traits if trait.kind == kind]
-        if chosen:
-            yield from (f"### {escape(word(lang, 'kind', kind), 60)}", "")
-        for trait in chosen:
+        chosen = [trait for trait in persona.present if trait.kind == kind]
+        yield from _listed(word(lang, "kind", kind), chosen, lang)
+    yield from _listed(say(lang, "no_longer"), [trait for trait in persona.traits if not trait.holds], lang)
+
+
+def _listed(title: str, traits: list[Trait], lang: str) -> Iterator[str]:
+    if traits:
+        yield from (f"### {escape(title, 60)}", "")
+        for trait in traits:
             yield from _trait(trait, lang)
-        if chosen:
-            yield ""
+        yield ""
 
 
 def _trait(trait: Trait, lang: str) -> Iterator[str]:
@@ -104,9 +108,16 @@ def _trait(trait: Trait, lang: str) -> Iterator[str]:
     number = "" if key == "unknown" else f" {trait.confidence:.2f}"
     said = (
         escape(word(lang, "polarity", trait.polarity), 40),
+        *(escape(mark, 80) for mark in status_marks(trait, lang)),
         word(lang, "confidence", key) + number,
         counted(lang, "mention", "mentions", trait.mentions),
     )
     yield f"- **{escape(trait.label, 200)}** · {' · '.join(said)}"
     for span in trait.evidence:
-        yield f"  - {verbatim(span.quote)} ({escape(word(lang, 'field', span.field), 40)}, {verbatim(span.event_id)})"
+        yield f"  - {_quoted(span, lang)}"
+    for span in (span for span in trait.against if span not in trait.evidence):
+        yield f"  - {say(lang, 'against')}{'：' if lang == 'zh' else ': '}{_quoted(span, lang)}"
+
+
+def _quoted(span: Span, lang: str) -> str:
+    return f"{verbatim(span.quote)} ({escape(word(lang, 'field', span.field), 40)}, {verbatim(span.event_id)})"

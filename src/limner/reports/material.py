@@ -105,7 +105,7 @@ def gather(store: Store, users: Sequence[str] | None = None, cited: Iterable[str
     personas = tuple(by_id[user] for user in chosen)
     with store.read() as db:
         refused = _refused(db, chosen)
-        wanted = {span.event_id for p in personas for trait in p.traits for span in trait.evidence}
+        wanted = {span.event_id for p in personas for trait in p.traits for span in (*trait.evidence, *trait.against)}
         wanted |= {row["event_id"] for claims in refused.values() for row in claims.shown if row["event_id"]}
         wanted |= set(cited)
         return Material(

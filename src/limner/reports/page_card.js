@@ -62,11 +62,12 @@ function traitsSection(person) {
   if (!person.traits.length) return null;
   const others = person.traits.map((trait) => trait.kind).filter((kind) => !DATA.kinds.includes(kind));
   const kinds = [...DATA.kinds, ...new Set(others)];
-  const groups = kinds.map((kind) => [kind, person.traits.filter((trait) => trait.kind === kind)]);
+  const groups = kinds.map((kind) => [word("kind", kind), person.traits.filter((trait) => trait.holds && trait.kind === kind)]);
+  groups.push([say("no_longer"), person.traits.filter((trait) => !trait.holds)]);
   return h("section", { class: "traits" },
     h("h2", {}, say("traits")),
-    h("div", { class: "kinds" }, groups.filter(([, traits]) => traits.length).map(([kind, traits]) =>
-      h("section", { class: "kind" }, h("h3", {}, word("kind", kind)), h("ul", {}, traits.map(traitRow))))));
+    h("div", { class: "kinds" }, groups.filter(([, traits]) => traits.length).map(([title, traits]) =>
+      h("section", { class: "kind" }, h("h3", {}, title), h("ul", {}, traits.map(traitRow))))));
 }
 
 function traitRow(trait) {
@@ -75,10 +76,16 @@ function traitRow(trait) {
     h("button", { type: "button", class: "claim trait", on: { click: (event) => openTrait(trait, event.currentTarget) } },
       sign(trait.polarity),
       h("span", { class: "label", dir: "auto" }, trait.label),
-      h("span", { class: "under" }, `${word("polarity", trait.polarity)} · ${sourcesSaid}`,
+      h("span", { class: "under" }, [word("polarity", trait.polarity), ...statusMarks(trait), sourcesSaid].join(" · "),
         trait.last && h("span", { class: "last" }, ` · ${say("last_confirmed", dated(trait.last))}`)),
       confidence(trait.confidence)),
     h("div", { class: "for-print" }, trait.evidence.map((span) => h("p", {}, h("q", {}, span[4]), " ", h("code", {}, span[0])))));
+}
+
+// What a trait's status adds to it: nothing for one that merely holds now.
+function statusMarks(trait) {
+  if (trait.status === "current") return [];
+  return [word("status", trait.status), trait.closed && say("since", dated(trait.closed)), trait.field && say("in_profile", trait.field)].filter(Boolean);
 }
 
 function refusedSection(person) {

@@ -87,12 +87,13 @@ function sources(evidence, checked) {
 }
 
 function traitMeta(trait) {
-  return h("p", { class: "trait-meta" }, sign(trait.polarity), h("span", {}, word("polarity", trait.polarity)), confidence(trait.confidence));
+  return h("p", { class: "trait-meta" }, sign(trait.polarity), h("span", {}, [word("polarity", trait.polarity), ...statusMarks(trait)].join(" · ")), confidence(trait.confidence));
 }
 
 function openTrait(trait, from) {
   openPanel(from, trait.label, `${word("kind", trait.kind)} · ${counted("mention", "mentions", trait.mentions)}`,
-    traitMeta(trait), sources(trait.evidence, true));
+    traitMeta(trait), sources(trait.evidence, true),
+    trait.against.length > 0 && [h("h3", {}, say("against")), sources(trait.against, true)]);
 }
 
 function openSentence(person, text, supports, from) {

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from limner.evidence.persona import Persona
-from limner.evidence.records import Trait
+from limner.evidence.records import Span, Trait
 from limner.reports.facts_text import FACTS, fact_lines
 from limner.reports.material import Material, Row
 from limner.reports.wording import money
@@ -110,8 +110,17 @@ def _trait(trait: Trait) -> dict[str, Any]:
         "confidence": trait.confidence,
         "mentions": trait.mentions,
         "last": trait.last_confirmed,
-        "evidence": [[s.event_id, s.field, s.start, s.end, s.quote] for s in trait.evidence],
+        "status": trait.status,
+        "holds": trait.holds,
+        "closed": trait.closed,
+        "field": trait.declared_in,
+        "evidence": _spans(trait.evidence),
+        "against": _spans([span for span in trait.against if span not in trait.evidence]),
     }
+
+
+def _spans(spans: Iterable[Span]) -> list[list[Any]]:
+    return [[s.event_id, s.field, s.start, s.end, s.quote] for s in spans]
 
 
 def _rejected(row: Row) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from limner.evidence.records import Trait
 from limner.reports.facts_text import UNKNOWN, fact_lines, percent
 from limner.reports.plain_data import plain_data
 from limner.reports.wording import clean
-from limner.reports.words import KIND_ORDER, POLARITY_SIGNS, confidence_key, counted, language, say, word
+from limner.reports.words import KIND_ORDER, POLARITY_SIGNS, confidence_key, counted, language, say, status_marks, word
 
 if TYPE_CHECKING:
     from limner.reports.plain_data import Given
@@ -109,12 +109,18 @@ def _traits(traits: Sequence[Trait], lang: str, wide: bool) -> Iterator[Renderab
     if not traits:
         yield Text(say(lang, "nothing_read"), style="dim")
         return
-    kinds = [k for k in KIND_ORDER if any(t.kind == k for t in traits)]
-    kinds += sorted({t.kind for t in traits} - set(kinds))
+    present = [trait for trait in traits if trait.holds]
+    kinds = [k for k in KIND_ORDER if any(t.kind == k for t in present)]
+    kinds += sorted({t.kind for t in present} - set(kinds))
     for kind in kinds:
         yield Text(word(lang, "kind", kind), style="bold")
-        for trait in traits:
+        for trait in present:
             if trait.kind == kind:
+                yield from _trait(trait, lang, wide)
+    if len(present) < len(traits):
+        yield Text(say(lang, "no_longer"), style="bold dim")
+        for trait in traits:
+            if not trait.holds:
                 yield from _trait(trait, lang, wide)
 
 
@@ -124,6 +130,7 @@ def _trait(trait: Trait, lang: str, wide: bool) -> Iterator[RenderableType]:
     line.append(POLARITY_SIGNS.get(trait.polarity, "●") + " ", style=colour)
     line.append(clean(trait.label, 120))
     line.append("  " + word(lang, "polarity", trait.polarity), style=colour)
+    line.append("".join(f" · {mark}" for mark in status_marks(trait, lang)), style="yellow")
     if wide and trait.confidence is not None:
         filled = round(max(0.0, min(1.0, trait.confidence)) * _BAR_CELLS)
         line.append("  " + "━" * filled, style=colour)

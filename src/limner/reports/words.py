@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from limner.reports.wording import clean
+
+if TYPE_CHECKING:
+    from limner.evidence.records import Trait
 
 LANGUAGES = ("en", "zh")
 
@@ -71,3 +77,18 @@ def confidence_key(confidence: float | None) -> str:
     if confidence is None or not math.isfinite(confidence):
         return "unknown"
     return next((step.key for step in CONFIDENCE_WORDS if confidence >= step.at_least), "weak")
+
+
+def status_marks(trait: Trait, lang: str | None) -> tuple[str, ...]:
+    """What a trait's status adds to it; nothing for one that merely holds now.
+
+    A superseded or expired one says since when, a declared one in which profile field.
+    """
+    if trait.status == "current":
+        return ()
+    marks = [word(lang, "status", trait.status)]
+    if trait.closed is not None:
+        marks.append(say(lang, "since", trait.closed.date().isoformat()))
+    if trait.declared_in:
+        marks.append(say(lang, "in_profile", clean(trait.declared_in, 40)))
+    return tuple(marks)
