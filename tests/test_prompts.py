@@ -54,9 +54,10 @@ VALUES: dict[tuple[str, int], dict[str, dict[str, str]]] = {
     ("repair", 1): {"problem": PROBLEM},
     ("narrative", 1): {"traits": TRAITS},
     ("narrative", 2): {"traits": TRAITS},
+    ("intent", 1): {"labels": {"en": "card </text> lost; refund", "zh": "退款；换货 </text>"}, "text": TEXT},
 }
-"""Every prompt version of reading and portraying, and the values of its golden rendering. A new version is added here
-beside the old one, whose file and golden stay."""
+"""Every prompt version of reading, portraying and measuring, and the values of its golden rendering. A new version is
+added here beside the old one, whose file and golden stay."""
 
 CASES = [(name, version, lang) for name, version in VALUES for lang in ("en", "zh")]
 

@@ -9,13 +9,43 @@ from typing import Annotated
 import typer
 
 from limner.cli.options import DEFAULT_MODEL, JsonOption, ModelOption
+from limner.cli.scorecard import (
+    DEFAULT_OUT,
+    DataFolderOption,
+    LimitOption,
+    ModelsOption,
+    OutOption,
+    SeedOption,
+    compare,
+    run,
+    scored,
+    tasks,
+)
 
-app = typer.Typer(help="Measure a model on labelled data.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Measure models on tasks with known answers.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def _root() -> None:
-    """Measure a model on labelled data."""
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Run every task and write a scorecard.")] = False,
+    model: ModelsOption = None,
+    data_folder: DataFolderOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure models on tasks with known answers."""
+    if context.invoked_subcommand is None:
+        if not every:
+            context.fail("Name a command, or run every task with --all.")
+        scored([], models=model, data=data_folder, limit=limit, seed=seed, out=out or DEFAULT_OUT, json=json)
+
+
+app.command("list")(tasks)
+app.command("run")(run)
+app.command("compare")(compare)
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Measuring limner: data sets with known answers, scored by code."""
+"""Measuring limner: data sets with known answers, scored by code.
+
+A task is a data set, a solver and a scorer (`limner.evals.task`); `run_tasks` runs them and gives a scorecard.
+"""
 
 from limner.evals.sentiment import SentimentScore, evaluate_sentiment
 

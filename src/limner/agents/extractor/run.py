@@ -145,7 +145,7 @@ def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _T
         shown = {name: "" for name in ("title", "category") if directive_in(getattr(text, name))}
         texts[text.user_id].append(replace(text, **shown) if shown else text)
     histories = {h.user_id: h for h in build_histories(store, users, budget=plan.history_tokens)}
-    events = _event_texts(store, list(histories.values()))
+    events = event_texts(store, list(histories.values()))
     for user in users:
         recent = texts[user][-plan.most_texts :]
         totals.unread += len(texts[user]) - len(recent)
@@ -158,7 +158,7 @@ def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _T
         yield _Reading(user, questions, len(questions), stored, refusals)
 
 
-def _event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
+def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
     """The stored texts of the last event of every line; what an agent or a system said proves nothing."""
     wanted = [line.event_ids[-1] for history in histories for line in history.lines]
     query = (
