@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,12 +80,32 @@ def test_whatever_determines_the_answer_is_in_the_key(other: ChatRequest) -> Non
     assert question("a").key("m") != question("a").key("n")
 
 
-def test_the_answer_is_in_the_ledger_before_it_is_given_out(ledger: Ledger) -> None:
-    client = Client(ScriptedEngine(upper), ledger, "r")
-    for n, _ in enumerate(client.each([question(t) for t in "abc"]), start=1):
+def test_an_answer_is_in_the_ledger_before_the_next_question_goes_out(ledger: Ledger) -> None:
+    def kept() -> int:
         connection = sqlite3.connect(ledger.path)
-        assert connection.execute("SELECT count(*) FROM answers").fetchone() == (n,)
+        found = connection.execute("SELECT count(*) FROM answers").fetchone()[0]
         connection.close()
+        return int(found)
+
+    before: list[int] = []
+
+    def answer(request: ChatRequest) -> str:
+        before.append(kept())
+        return upper(request)
+
+    for _ in Client(ScriptedEngine(answer), ledger, "r").each([question(t) for t in "abc"]):
+        pass
+    assert before == [0, 1, 2]
+    assert kept() == 3
+
+
+def test_an_answer_given_out_is_in_the_ledger_soon(ledger: Ledger) -> None:
+    stream = Client(ScriptedEngine(upper), ledger, "r").each([question(t) for t in "abc"])
+    next(stream)
+    time.sleep(0.5)  # It takes 0.05 s at most on an idle machine.
+    connection = sqlite3.connect(ledger.path)
+    assert connection.execute("SELECT count(*) FROM answers").fetchone() == (1,)
+    connection.close()
 
 
 def test_stopping_early_closes_the_engine_stream_and_keeps_what_was_answered(ledger: Ledger) -> None:

@@ -64,7 +64,8 @@ _register()
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and ends the process.
 
-    Exit codes: 0 done, 1 failed (or done with some users failed), 2 asked for something impossible, 130 interrupted.
+    Exit codes: 0 done, 1 failed (or done with some users failed), 2 asked for something impossible, 3 stopped at a
+    limit of the run, 130 interrupted.
     """
     try:
         code: Any = app(args=arguments, standalone_mode=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limner.serving.budget import Budget
     from limner.serving.client import Client
     from limner.serving.engine import Engine
-    from limner.serving.ledger import LedgerSummary
+    from limner.serving.ledger import Ledger
     from limner.serving.spec import Spec
 
-__all__ = ["LEDGER_FILE", "connect", "read_ledger"]
+__all__ = ["LEDGER_FILE", "connect", "open_ledger"]
 
 LEDGER_FILE = "ledger.sqlite"
 """The ledger's file name inside a workspace."""
@@ -27,7 +28,12 @@ LEDGER_FILE = "ledger.sqlite"
 
 @contextmanager
 def connect(
-    store_path: Path | str, spec: str, *, run: str | None = None, concurrency: int | None = None
+    store_path: Path | str,
+    spec: str,
+    *,
+    run: str | None = None,
+    concurrency: int | None = None,
+    budget: Budget | None = None,
 ) -> Iterator[Client]:
     """A client for a model spec, writing the ledger of a workspace.
 
@@ -38,34 +44,42 @@ def connect(
         spec: The model spec, see `limner.serving.spec`.
         run: Id of the run, as the ledger records it.
         concurrency: Calls at once, if not the engine's own choice.
+        budget: Limits of the run; a call that would go out beyond them raises `BudgetError`.
 
     Raises:
-        UsageError: The spec cannot be understood.
+        UsageError: The spec cannot be understood, or money is limited and the model's price is unknown.
         WorkspaceError: The ledger cannot be opened.
     """
     from limner.histories.store import new_run_id
     from limner.serving.client import Client
     from limner.serving.ledger import Ledger
+    from limner.serving.prices import read_prices
     from limner.serving.spec import parse_spec
 
     engine = _engine(parse_spec(spec), concurrency)
-    with Client(engine, Ledger(Path(store_path).expanduser() / LEDGER_FILE), run or new_run_id("ask")) as client:
+    folder = Path(store_path).expanduser()
+    prices = read_prices(folder)
+    price = prices.required(spec) if budget is not None and budget.money is not None else prices.find(spec)
+    ledger = Ledger(folder / LEDGER_FILE)
+    with Client(engine, ledger, run or new_run_id("ask"), budget=budget, price=price) as client:
         yield client
 
 
-def read_ledger(store_path: Path | str) -> LedgerSummary:
-    """What the ledger of a workspace holds; nothing is made where there is none.
+@contextmanager
+def open_ledger(store_path: Path | str) -> Iterator[Ledger | None]:
+    """The ledger of a workspace; None, and nothing is made, where there is none.
 
     Raises:
         WorkspaceError: The ledger is damaged.
     """
-    from limner.serving.ledger import Ledger, LedgerSummary
+    from limner.serving.ledger import Ledger
 
     path = Path(store_path).expanduser() / LEDGER_FILE
     if not path.is_file():
-        return LedgerSummary(0, ())
+        yield None
+        return
     with Ledger(path) as ledger:
-        return ledger.summary()
+        yield ledger
 
 
 def _engine(spec: Spec, concurrency: int | None) -> Engine:

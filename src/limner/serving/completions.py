@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure, ChatRequest, Outcome
 
@@ -95,20 +95,22 @@ def outcome(request: ChatRequest, response: Any, seconds: float) -> Outcome:
     usage = getattr(response, "usage", None)
     read = int(getattr(usage, "prompt_tokens", 0) or 0)
     written = int(getattr(usage, "completion_tokens", 0) or 0)
+    reused = int(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", 0) or 0)
     choice = next(iter(getattr(response, "choices", None) or ()), None)
     message = getattr(choice, "message", None)
     if choice is None or message is None:
-        return ChatFailure(f"{MALFORMED} the response holds no answer", "", read, written, seconds)
+        return ChatFailure(f"{MALFORMED} the response holds no answer", "", read, written, seconds, reused)
     raw = getattr(message, "content", None)
     if not isinstance(raw, str):
         refusal = getattr(message, "refusal", None)
         reason = f"the model refused: {str(refusal)[:120]}" if refusal else "the answer is empty"
-        return ChatFailure(f"{MALFORMED} {reason}", "", read, written, seconds)
+        return ChatFailure(f"{MALFORMED} {reason}", "", read, written, seconds, reused)
     if choice.finish_reason == "content_filter":
-        return ChatFailure(f"{MALFORMED} cut by the server's content filter", raw, read, written, seconds)
+        return ChatFailure(f"{MALFORMED} cut by the server's content filter", raw, read, written, seconds, reused)
     text = _unwrapped(raw, request)
     logprob = _label_logprob(text, getattr(choice, "logprobs", None)) if request.choices else None
-    return ChatAnswer(text, read, written, seconds, logprob, "length" if choice.finish_reason == "length" else "stop")
+    finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
+    return ChatAnswer(text, read, written, seconds, logprob, finish, reused_tokens=reused)
 
 
 def _unwrapped(raw: str, request: ChatRequest) -> str:

@@ -21,7 +21,7 @@ from limner.serving.gguf import contents_of
 from limner.serving.models import KnownModel, known_model
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.spec import EmbeddedSpec
-from limner.serving.weights import Weights, progress_on_stderr, pull, remembered_sha256
+from limner.serving.weights import Weights, find, progress_on_stderr, pull, remembered_sha256
 
 if TYPE_CHECKING:
     from limner.serving.openvino_model import OpenVinoModel
@@ -110,6 +110,10 @@ class EmbeddedEngine:
         with progress_on_stderr(f"Fetching {known.name}") as progress:
             return Weights(pull(known, progress), self.model, known.context)
 
+    def count(self, request: ChatRequest) -> int:
+        """Tokens of a request as the model reads them. Loads the model."""
+        return len(loaded(self._weights()).tokens(request.messages))
+
     def wind_down(self, seconds: float) -> None:
         """What is not answered after some seconds is given up: it costs time only."""
         self._give_up_at = time.monotonic() + seconds
@@ -125,6 +129,16 @@ def _step(model: OpenVinoModel) -> None:
     except ModelError:
         unload()
         raise
+
+
+def weights_here(spec: EmbeddedSpec) -> Path | None:
+    """The weights of a model, if they are on this machine and the pinned ones."""
+    if _names_a_file(spec.name):
+        return Path(spec.name).expanduser()
+    try:
+        return find(known_model(spec.name))
+    except ModelError:
+        return None
 
 
 def _names_a_file(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from limner.errors import ModelError
 from limner.serving.completions import FEATURES, outcome, payload
-from limner.serving.request import ChatFailure, ChatRequest, Outcome
+from limner.serving.request import NOT_SENT, ChatFailure, ChatRequest, Outcome
 from limner.serving.spec import HttpSpec
 
 TRIES = 4
@@ -77,7 +77,6 @@ class Endpoint:
         self._spec = spec
         self._slots = threading.BoundedSemaphore(slots)
         self._state = threading.Lock()
-        self._closed = threading.Event()
         self._ending = threading.Event()
         self._without: frozenset[str] = frozenset()
         self._limit_field = spec.service.limit_field
@@ -100,9 +99,7 @@ class Endpoint:
         tried = 0
         while True:
             if self._ending.is_set():
-                return ChatFailure(
-                    "the connection was closed" if self._closed.is_set() else "stopped before it was sent"
-                )
+                return ChatFailure(NOT_SENT)
             with self._slots:
                 result = self._try(request, started)
             if not isinstance(result, _Fault):
@@ -221,7 +218,6 @@ class Endpoint:
 
     def close(self) -> None:
         """Closes the connections; calls under way fail, pauses end."""
-        self._closed.set()
         self._ending.set()
         self._client.close()
 

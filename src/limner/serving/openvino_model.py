@@ -80,7 +80,7 @@ class OpenVinoModel:
                 str(weights.path), _scheduler(genai), "CPU", _properties()
             )
             self._tokenizer = self._pipeline.get_tokenizer()
-            self._control = _control_tokens(self._tokenizer.get_vocab())
+            self._control = control_tokens(self._tokenizer.get_vocab())
             self.longest = len(self._encoded("a " * 2 * weights.context))
         except (RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()
@@ -93,8 +93,7 @@ class OpenVinoModel:
 
         Control tokens that stand in a message's text are broken up first, so that no text can end its own message.
         """
-        turns = [{"role": m.role, "content": self._control.sub(_broken, m.content)} for m in messages]
-        prompt = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+        prompt = self._tokenizer.apply_chat_template(turns(messages, self._control), add_generation_prompt=True)
         return self._encoded(prompt)
 
     def _encoded(self, text: str) -> list[int]:
@@ -206,11 +205,16 @@ def _properties() -> dict[str, Any]:
     return {} if chosen is None else {"INFERENCE_NUM_THREADS": chosen}
 
 
-def _control_tokens(vocabulary: Iterable[Any]) -> re.Pattern[str]:
+def control_tokens(vocabulary: Iterable[Any]) -> re.Pattern[str]:
     """A pattern of the control tokens of a vocabulary."""
     names = {os.fsdecode(t) if isinstance(t, bytes) else str(t) for t in vocabulary}
     found = sorted((name for name in names if _SPECIAL.fullmatch(name)), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found)) or r"(?!)")
+
+
+def turns(messages: Sequence[Message], control: re.Pattern[str]) -> list[dict[str, str]]:
+    """Messages as a chat template takes them, control tokens in their texts broken up."""
+    return [{"role": m.role, "content": control.sub(_broken, m.content)} for m in messages]
 
 
 def _broken(match: re.Match[str]) -> str:

@@ -13,6 +13,9 @@ Role = Literal["system", "user", "assistant"]
 MALFORMED = "malformed:"
 """How the error of an answer begins that came, but is not what was asked for."""
 
+NOT_SENT = "not sent: the run was stopped first"
+"""The error of a request that never went out: no call was made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -90,6 +93,7 @@ class ChatAnswer:
         logprob: Sum of the log-probabilities of the written tokens, where the engine gives them.
         finish: `stop`, or `length` if it was cut at `max_tokens`.
         cached: True if it came from the ledger and cost nothing.
+        reused_tokens: Of the prompt's tokens, those that the engine had read before and charges less for, as it says.
     """
 
     text: str
@@ -99,6 +103,7 @@ class ChatAnswer:
     logprob: float | None = None
     finish: Literal["stop", "length"] = "stop"
     cached: bool = False
+    reused_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class ChatFailure:
         input_tokens: Prompt tokens spent all the same.
         output_tokens: Tokens written all the same.
         seconds: Wall time of the call.
+        reused_tokens: Of the prompt's tokens, those that the engine had read before.
     """
 
     error: str
@@ -118,6 +124,7 @@ class ChatFailure:
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    reused_tokens: int = 0
 
     @property
     def malformed(self) -> bool:
@@ -139,6 +146,7 @@ class Usage:
         output_tokens: Tokens written by calls that reached the model.
         failures: Calls that ended as a failure.
         seconds: Wall time spent waiting for the model.
+        reused_tokens: Of the prompt tokens, those that the engine had read before.
     """
 
     calls: int = 0
@@ -147,3 +155,12 @@ class Usage:
     output_tokens: int = 0
     failures: int = 0
     seconds: float = field(default=0.0)
+    reused_tokens: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts one call that reached the model; its time is not the wall time waited, and not added."""
+        self.calls += 1
+        self.input_tokens += outcome.input_tokens
+        self.output_tokens += outcome.output_tokens
+        self.reused_tokens += outcome.reused_tokens
+        self.failures += isinstance(outcome, ChatFailure)
