@@ -37,6 +37,7 @@ class Counted:
 
     stub: Stub
     reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
     alarm: int = 0
 
     @property
@@ -50,7 +51,7 @@ def counting() -> Iterator[Counted]:
         time.sleep(0.01)
         if counted.alarm and number + 1 >= counted.alarm:
             counted.reached.set()
-            time.sleep(0.05)  # The kill comes while this call is under way.
+            counted.release.wait(10)  # The kill comes while this call is under way, however slow the machine is.
         return plausible.reply(number, body)
 
     with serve(reply) as stub:
@@ -89,10 +90,12 @@ def kill_after(calls: int, workspace: Path, model: Counted) -> None:
     """Starts it and kills it when the server gets so many calls more."""
     model.alarm = model.calls + calls
     model.reached.clear()
+    model.release.clear()
     with extract(workspace, model) as process:
         assert model.reached.wait(60), "it ended before it was to be killed"
         process.send_signal(signal.SIGKILL)
         process.communicate()
+    model.release.set()
     assert process.returncode == -signal.SIGKILL
     model.alarm = 0
     time.sleep(0.2)  # What the server still had under way ends.
@@ -170,10 +173,12 @@ def test_ctrl_c_says_so_and_loses_nothing(
     before = model.calls
     model.alarm = before + calls // 2
     model.reached.clear()
+    model.release.clear()
     with extract(tmp_path / "w", model) as process:
         assert model.reached.wait(60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
+    model.release.set()
     model.alarm = 0
     assert (process.returncode, out) == (130, "")
     assert err == "Stopped. What was answered is kept; run the same command to go on.\n"
