@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 
 import plausible
 from limner import Workspace, serving
+from limner.agents.extractor.schema import WORDINGS
 from limner.agents.portraitist.prompt import told_traits
 from limner.cli import main
 from limner.errors import UsageError
@@ -26,6 +28,7 @@ from limner.retrieval.documents import read_documents
 from limner.serving import LEDGER_FILE
 from limner.serving.client import Client
 from limner.serving.ledger import Ledger
+from limner.serving.request import ChatRequest
 from limner.serving.scripted import ScriptedEngine
 
 YEAR: list[tuple[str, float, str]] = [
@@ -42,14 +45,25 @@ YEAR: list[tuple[str, float, str]] = [
     ("客户", 10, "龙井 又差又贵。"),
     ("gone", 1, "I want blue boots."),
 ]
-"""User, month (5.6: 18 days later in May) and text. The model of rules takes the first word for what it is about."""
+"""User, month (5.6: 18 days later in May) and text. The scripted model takes the first word for what it is about."""
+
+
+def answer(request: ChatRequest) -> str:
+    """As the model of rules answers, but what a clause is about is its first word."""
+    text = request.messages[-1].content
+    first = re.search(r"[\u4e00-\u9fff]{1,6}|[A-Za-z]{3,20}", text)
+    if request.prompt.name != "feeling" or first is None:
+        return plausible.answer(request)
+    wording = WORDINGS[request.prompt.lang]
+    wish = "want" if plausible.WISH.search(text) else "like"
+    return f"{wording.feelings['dislike' if plausible.BAD.search(text) else wish]}{wording.colon}{first.group()}"
 
 
 @contextmanager
 def scripted(path: Path, spec: str, *, run: str | None = None, concurrency: int | None = None) -> Iterator[Client]:
     """Stands where `limner.serving.connect` stands, with a model made of rules."""
     with Ledger(Path(path) / LEDGER_FILE) as ledger:
-        yield Client(ScriptedEngine(plausible.answer), ledger, run=run or "")
+        yield Client(ScriptedEngine(answer), ledger, run=run or "")
 
 
 @pytest.fixture(scope="module", autouse=True)
