@@ -17,7 +17,7 @@ from limner.prompts import load
 from limner.serving.request import ChatRequest
 from serving_stub import Reply, completion
 
-BAD = re.compile(r"bad|broke|slow|awful|waste|worst|noisy|差|坏|慢|断|失望|不好|退货|吵", re.IGNORECASE)
+BAD = re.compile(r"bad|broke|slow|awful|waste|worst|noisy|not recommend|差|坏|慢|断|失望|不好|退货|吵", re.IGNORECASE)
 WISH = re.compile(r"\bwish\b|\bwant\b|要是|想要|希望")
 NEED = re.compile(r"\bneed\b|需要")
 
@@ -77,11 +77,17 @@ def _mood(user: str, lang: str) -> str:
 
 def _feeling(part: str, lang: str) -> str:
     wording = WORDINGS[lang]
-    first = re.search(r"[\u4e00-\u9fff]{1,6}|[A-Za-z]{3,20}", part)
-    if first is None:
+    named = _object(part)
+    if not named:
         return wording.nothing
     told = "dislike" if BAD.search(part) else "want" if WISH.search(part) else "need" if NEED.search(part) else "like"
-    return f"{wording.feelings[told]}{wording.colon}{first.group()}"
+    return f"{wording.feelings[told]}{wording.colon}{named}"
+
+
+def _object(part: str) -> str:
+    """The first Chinese words or the longest English word; empty if there is neither."""
+    chinese = re.search("[\u4e00-\u9fff]{1,6}", part)
+    return chinese[0] if chinese else max(re.findall("[A-Za-z]{3,20}", part), key=len, default="")
 
 
 def _titles(history: str) -> dict[str, list[int]]:
@@ -111,11 +117,12 @@ def _history(history: str, lang: str) -> str:
 def _reading(user: str, lang: str) -> str:
     text = user.rpartition("</text>")[0].partition("<text>")[2].strip("\n")
     bad = bool(BAD.search(text))
-    quote = next((piece.strip() for piece in re.split(r"[.!?。！？\n]", text) if len(piece.strip()) > 1), "")[:200]
-    about = re.search(r"[\u4e00-\u9fff]{1,6}|[A-Za-z]{3,20}", quote)
+    pieces = [piece.strip()[:200] for piece in re.split(r"[.!?。！？\n]", text) if len(piece.strip()) > 1]
+    quote = next((piece for piece in pieces if bool(BAD.search(piece)) == bad), "")
+    about = _object(quote)
     told = {
         "kind": "objection" if bad else "preference",
-        "about": about.group() if about else "",
+        "about": about,
         "polarity": "negative" if bad else "positive",
         "quote": quote,
     }

@@ -29,6 +29,7 @@ KEYS = [
     "output_tokens",
     "seconds",
     "signals",
+    "reasons",
     "sentences",
 ]
 Run = Callable[..., tuple[int, str, str]]

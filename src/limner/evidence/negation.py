@@ -112,6 +112,8 @@ def _runs_on(before: Clause, clause: Clause, reach: _Reach) -> bool:
     if clause.opener or before.sentence != clause.sentence or before.ender not in (",", "，", "、", "", '"', "("):
         return False
     last = before.tokens[-1]
+    if last.text in _POSTPOSED:
+        return False
     if "negators" in last.tags and last.text not in ("no", "nothing", "none"):
         return True
     return reach.count > 0 and not reach.used and all(t.tags & {"asides", "negators"} for t in before.tokens)

@@ -108,8 +108,11 @@ def _stem(word: str) -> str:
     return str(_stemmer().stemWord(word))  # type: ignore[attr-defined]
 
 
-_OWN_FORM = frozenset(["quite", "useful", "usefully", "several", "fully", "news", "during", "only"])
-"""Words that a stemmer would take for forms of others (`quit`, `use`)."""
+_OWN_FORM = frozenset(
+    "quite useful usefully several fully news during only rugged helpful exceptional exceptionally wonderful grateful "
+    "effective responsive chipped affordable hardly security organic".split()
+)
+"""Words that a stemmer would take for forms of others (`quit`, `rug`)."""
 
 
 def stem(word: str) -> str:
@@ -173,10 +176,9 @@ def _fits(start: int, end: int, cuts: Mapping[int, tuple[int, str]], names: set[
     last, word = cuts.get(end - 1, (start, ""))
     if last > start and last + len(word) > end:
         return False
-    if end - start > 1 or len(word) < 2 or not names <= _JUDGING:
+    if last > start or len(word) <= end - start or not names <= _JUDGING:
         return True
-    at = start - last
-    return all(c in _LIGHT for c in word[:at] + word[at + 1 :])
+    return all(c in _LIGHT for c in word[: start - last] + word[end - last :])
 
 
 def _joined(words: list[Token], stems: list[str]) -> list[Token]:

@@ -7,10 +7,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from limner.agents.extractor.parts import split_parts
+from limner.agents.extractor.parts import Part, split_parts
 from limner.agents.extractor.plan import PLANS, POSITIVE_FROM, Plan
 from limner.agents.extractor.prompt import (
     MESSAGES,
@@ -22,10 +23,13 @@ from limner.agents.extractor.prompt import (
     language_of,
     sentiment_request,
 )
+from limner.agents.extractor.proof import judged, judged_quote
+from limner.agents.extractor.relation import UNRELATED
 from limner.agents.extractor.schema import FEELINGS, WORDINGS
 from limner.evidence.overlap import shares_words
 from limner.evidence.records import Polarity, Signal, SignalKind, Span
-from limner.evidence.spans import find_span
+from limner.evidence.sides import same_words
+from limner.evidence.verdict import Verdict
 from limner.histories.texts import TextOfUser
 from limner.serving.request import ChatAnswer
 
@@ -172,14 +176,12 @@ def _feeling(reader: _Reader) -> Iterator[Signal]:
         return
     text, part = about.text, about.part
     span = Span(text.event_ids[-1], text.field, part.start, part.end, part.text)
-    named = named.strip()
-    rejected = ""
+    named = "" if named.strip() == wording.unnamed else named.strip()
     if reader.answer.logprob is not None and reader.answer.logprob < UNSURE:
         rejected = "model_unsure"
-    if named in ("", wording.unnamed):
-        named = text.title or _topic(text, wording.overall)
-    elif not shares_words(named, part.text):
-        rejected = "label_not_in_quote"
+    else:
+        rejected = _objection(text.text, part.start, part.end, feeling.kind, named, feeling.polarity)
+    named = named or text.title or _topic(text, wording.overall)
     yield reader.signal(feeling.kind, named, feeling.polarity, reader.certainty, span, text.ts, rejected)
 
 
@@ -189,16 +191,36 @@ def _reading(reader: _Reader) -> Iterator[Signal]:
     yield _whole(reader, about, answer["sentiment"], LABEL_PRIOR)
     text = about.text
     for found in answer["signals"]:
-        span = find_span(text.event_ids[-1], text.field, text.text, found["quote"])
+        verdict = judged_quote(text.text, found["quote"], found["kind"], _named(text, found), found["polarity"])
         yield reader.signal(
             found["kind"],
             found["about"],
             found["polarity"],
             reader.certainty,
-            span or _unfound(text.event_ids[-1], text.field, found["quote"]),
+            _span_of(text, verdict) or _unfound(text.event_ids[-1], text.field, found["quote"]),
             text.ts,
-            "" if span else "quote_not_in_text",
+            "" if verdict.supported else verdict.reason,
         )
+
+
+def _named(text: TextOfUser, found: Mapping[str, str]) -> str:
+    """What a signal is about, as far as its quote must name it: not if that is the item or its category as a whole."""
+    label = _clean_label(found["about"])
+    known = {same_words(name) for name in (text.title, text.category, *re.split(r"[|/>]", text.category or "")) if name}
+    return "" if same_words(label) in known else label
+
+
+def _span_of(text: TextOfUser, verdict: Verdict) -> Span | None:
+    if verdict.start is None or verdict.end is None:
+        return None
+    words = text.text[verdict.start : verdict.end]
+    return Span(text.event_ids[-1], text.field, verdict.start, verdict.end, words)
+
+
+def _objection(text: str, start: int, end: int, kind: SignalKind, label: str, polarity: Polarity) -> str:
+    """Why a slice of a text does not prove a signal; empty if it does."""
+    verdict = judged(text, start, end, kind, label, polarity)
+    return "" if verdict.supported else verdict.reason
 
 
 def _history_lines(reader: _Reader) -> Iterator[Signal]:
@@ -234,29 +256,57 @@ def _tag(reader: _Reader, kind: SignalKind, tag: str, numbers: list[int]) -> Ite
             continue
         event_id = line.event_ids[-1]
         event = about.fields.get(event_id)
-        span = _proof(event_id, event, kind, tag) if event else None
-        if span is None:
-            nothing = _unfound(event_id, "", line.text[:LONGEST_LABEL])
-            yield reader.signal(kind, tag, "positive", reader.certainty, nothing, line.ts, "nothing_to_quote")
-        else:
-            yield reader.signal(kind, tag, "positive", reader.certainty, span, line.ts)
+        proof = _proof(event_id, event, kind, tag) if event else None
+        proof = proof or _Proof(_unfound(event_id, "", line.text[:LONGEST_LABEL]), "nothing_to_quote")
+        yield reader.signal(kind, tag, "positive", reader.certainty, proof.span, line.ts, proof.rejected)
 
 
-def _proof(event_id: str, event: EventTexts, kind: SignalKind, tag: str) -> Span | None:
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """The words of an event that are to show a tag, and why they do not, if they do not."""
+
+    span: Span
+    rejected: str = ""
+
+
+def _proof(event_id: str, event: EventTexts, kind: SignalKind, tag: str) -> _Proof | None:
     """The words of an event that show a tag: those that share words with it, else what the person searched for.
 
-    The title of an item may show an interest without sharing a word with it (a kettle, for `coffee`), but no intent;
-    a review's prose that shares no word with the tag proves nothing.
+    The title of an item may show an interest without sharing a word with it (a kettle, for `coffee`), but no intent: by
+    its category, or if the meanings are near (`relation`). A review's prose that shares no word with the tag proves
+    nothing.
     """
+    refused = None
     for field, text in event.texts.items():
-        for part in split_parts(text) if field == "text" else ():
-            if shares_words(tag, part.text):
-                return Span(event_id, field, part.start, part.end, part.text)
-        if field != "text" and shares_words(tag, text):
-            return find_span(event_id, field, text, text.strip())
+        own = field != "title" and event.kind != "search"
+        for part in split_parts(text) if field == "text" else [Part(0, len(text), text)]:
+            if not shares_words(tag, part.text):
+                continue
+            span = _stripped(event_id, field, text, part)
+            rejected = _untold(text, span, kind, tag) if own else ""
+            if not rejected:
+                return _Proof(span)
+            refused = refused or _Proof(span, rejected)
     whole = "text" if event.kind == "search" else "title" if kind == "interest" else ""
     text = event.texts.get(whole, "")
-    return find_span(event_id, whole, text, text.strip())
+    if refused or not text.strip():
+        return refused
+    known = whole == "title" and shares_words(tag, event.category)
+    return _Proof(_stripped(event_id, whole, text, Part(0, len(text), text)), "" if known else UNRELATED)
+
+
+def _stripped(event_id: str, field: str, text: str, part: Part) -> Span:
+    words = part.text.strip()
+    start = part.start + part.text.index(words)
+    return Span(event_id, field, start, start + len(words), words)
+
+
+def _untold(text: str, span: Span, kind: SignalKind, tag: str) -> str:
+    """Why the writer's own words do not show a tag of which they hold half the words."""
+    rejected = _objection(text, span.start, span.end, kind, tag, "positive")
+    if rejected in ("words_missing", "shares_no_words"):
+        rejected = _objection(text, span.start, span.end, kind, "", "positive")
+    return rejected
 
 
 _READERS: Mapping[tuple[type, bool], Callable[[_Reader], Iterator[Signal]]] = {

@@ -48,11 +48,12 @@ class AboutHistory:
 
 @dataclass(frozen=True, slots=True)
 class EventTexts:
-    """The stored texts of one event that evidence may quote: field name to text, and the event's kind and time."""
+    """The stored texts of one event that evidence may quote, by field; its kind, time, and its item's category."""
 
     kind: str
     ts: object
     texts: Mapping[str, str]
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)

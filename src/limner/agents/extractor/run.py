@@ -15,6 +15,8 @@ from typing import Any
 from limner.agents.extractor.check import DIRECTIVE, refused, signals_of
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.prompt import EventTexts, Question, questions_of, repair_of
+from limner.agents.extractor.proof import check_examples
+from limner.agents.extractor.relation import Related, related_in, with_relations
 from limner.agents.extractor.schema import ExtractSummary, Progress
 from limner.errors import AnswerError, UsageError
 from limner.evidence.records import Signal
@@ -41,6 +43,7 @@ class _Reading:
     signals: list[Signal] = field(default_factory=list)
     malformed: list[ChatRequest] = field(default_factory=list)
     failure: str = ""
+    categories: dict[str, str] = field(default_factory=dict)
 
     def key(self, model: str) -> str:
         """The content address of everything asked about the user."""
@@ -88,7 +91,9 @@ def extract(
         UsageError: A named user is not in the workspace, or there are no users at all.
         ModelError: The model as a whole is unusable. What was answered before is kept.
     """
+    check_examples()
     run = run or new_run_id("extract")
+    related = related_in(store.path)
     chosen = choose_users(store, users, limit)
     totals = _Totals(len(chosen))
     for start in range(0, len(chosen), CHUNK):
@@ -97,6 +102,7 @@ def extract(
         )
         for _ in _answered(client, plan, readings):
             _tell(progress, totals, readings)
+        _relate(readings, related)
         _commit(store, client.model, run, readings, totals)
         client.forget([request for reading in readings if reading.failure for request in reading.malformed])
         _tell(progress, totals, [])
@@ -142,8 +148,7 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
 def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _Totals) -> Iterator[_Reading]:
     texts: dict[str, list[TextOfUser]] = {user: [] for user in users}
     for text in user_texts(store, users):
-        shown = {name: "" for name in ("title", "category") if directive_in(getattr(text, name))}
-        texts[text.user_id].append(replace(text, **shown) if shown else text)
+        texts[text.user_id].append(replace(text, title=_told(text.title), category=_told(text.category)))
     histories = {h.user_id: h for h in build_histories(store, users, budget=plan.history_tokens)}
     events = event_texts(store, list(histories.values()))
     for user in users:
@@ -155,7 +160,9 @@ def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _T
         stored = {(id_, t.field): t.text for t in recent for id_ in t.event_ids}
         stored.update({(id_, name): words for id_, e in events.items() for name, words in e.texts.items()})
         refusals = [refused(text, model, sort) for text in recent if (sort := sorts[id(text)])]
-        yield _Reading(user, questions, len(questions), stored, refusals)
+        reading = _Reading(user, questions, len(questions), stored, refusals)
+        reading.categories = {id_: event.category for id_, event in events.items() if event.category}
+        yield reading
 
 
 def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTexts]:
@@ -163,7 +170,7 @@ def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTe
     wanted = [line.event_ids[-1] for history in histories for line in history.lines]
     query = (
         f"SELECT event_id, kind, ts, CASE WHEN {OWN} THEN text_title END AS text_title,"
-        f" CASE WHEN {OWN} THEN text END AS text, title FROM titled_events"
+        f" CASE WHEN {OWN} THEN text END AS text, title, category FROM titled_events"
         " WHERE event_id IN (SELECT unnest($1::VARCHAR[]))"
     )
     with store.read() as db:
@@ -173,6 +180,7 @@ def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTe
             row["kind"],
             row["ts"],
             {n: row[n] for n in ("text_title", "text", "title") if row[n] and not directive_in(row[n])},
+            _told(row["category"] or ""),
         )
         for row in rows
     }
@@ -204,13 +212,31 @@ def _take(reading: _Reading, question: Question, outcome: ChatAnswer | ChatFailu
         reading.failure = reading.failure or f"{question.request.prompt}: {outcome.error}"
         return
     for signal in signals_of(question, outcome, plan, model):
-        if signal.status == "accepted":
-            stored = reading.texts.get((signal.evidence.event_id, signal.evidence.field))
-            if not holds(stored, signal.evidence):
-                raise AnswerError(
-                    f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect."
-                )
+        _verify(reading, signal)
         reading.signals.append(signal)
+
+
+def _told(name: str) -> str:
+    """The name of an item or category, empty if it speaks to a machine."""
+    return "" if directive_in(name) else name
+
+
+def _verify(reading: _Reading, signal: Signal) -> None:
+    """Raises if an accepted signal's evidence is no exact slice of its event's stored text."""
+    stored = reading.texts.get((signal.evidence.event_id, signal.evidence.field))
+    if signal.status == "accepted" and not holds(stored, signal.evidence):
+        raise AnswerError(f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect.")
+
+
+def _relate(readings: list[_Reading], related: Related) -> None:
+    """Accepts the tags of a chunk of users that share no word with their proof but are near it in meaning."""
+    signals = {s.signal_id: s for reading in readings for s in reading.signals}
+    categories = {id_: category for reading in readings for id_, category in reading.categories.items()}
+    settled = {s.signal_id: s for s in with_relations(list(signals.values()), categories, related)}
+    for reading in readings:
+        reading.signals = [settled[s.signal_id] for s in reading.signals]
+        for signal in reading.signals:
+            _verify(reading, signal)
 
 
 def _changed(store: Store, client: Client, readings: list[_Reading], totals: _Totals) -> list[_Reading]:
