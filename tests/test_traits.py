@@ -324,6 +324,17 @@ def test_a_history_ends_in_the_traits_there_are_and_loses_no_words(
     assert history(shuffled, at=at) == told
 
 
+def test_time_alone_never_tips_a_balance() -> None:
+    """Exactly two thirds against, the rest undated or of two minds: the same verdict on every day after."""
+    signals = [
+        said(None, "negative", kind="objection", confidence=1.0),
+        said(None, "positive", kind="preference", confidence=0.4),
+        said(232, "mixed", kind="preference", confidence=0.4),
+    ]
+    verdicts = {merge(signals, at=START + timedelta(days=day))[0].polarity for day in range(232, 1500)}
+    assert verdicts == {"negative"}
+
+
 def test_a_history_says_what_happened_when() -> None:
     signals = [
         said(0), said(30), said(60, quote="the strap, positive, 30"), said(200, "negative"), said(230, "negative")

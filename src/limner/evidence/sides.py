@@ -18,6 +18,9 @@ Side = Literal["for", "against", "both"]
 ONE_SIDED = 2 / 3
 """Share of the weight that one side needs for the trait to be its own; below it the user is of two minds."""
 
+ROUNDING = 1e-9
+"""Share of the weight that does not count: fading scales both sides alike, and must not tip a balance by rounding."""
+
 _SPACES = re.compile(r"[\W_]+")
 
 
@@ -140,7 +143,8 @@ def judge(pieces: Sequence[Piece], at: datetime | None) -> Judgement:
         side = pieces[0].side
     else:
         for candidate in ("for", "against"):
-            if on_side(pieces, candidate) and faded[candidate] >= ONE_SIDED * total and (total or not contested):
+            enough = faded[candidate] >= ONE_SIDED * total - ROUNDING * total
+            if on_side(pieces, candidate) and enough and (total or not contested):
                 side = candidate
     own = on_side(pieces, side)
     strength = total if side == "both" else fsum(_faded(p, pieces, at, ageing) for p in own)
@@ -169,7 +173,7 @@ def _turn(pieces: Sequence[Piece], at: datetime | None, ageing: Ageing) -> datet
         return None
     gained = fsum(_faded(p, pieces, at, ageing) for p in since)
     lost = fsum(_faded(p, pieces, at, ageing) for p in others)
-    return turned if gained >= lost else None
+    return turned if gained >= lost * (1 - ROUNDING) else None
 
 
 def _expiry(pieces: Sequence[Piece], own: Sequence[Piece], at: datetime | None, ageing: Ageing) -> datetime | None:
