@@ -145,7 +145,8 @@ def _numbers(text: str) -> Iterator[Figure]:
 
 def _stands_alone(text: str, match: re.Match[str]) -> bool:
     """Whether Chinese digits without a unit are a number: several digits of value, not part of a word (千万, 百分)."""
-    return len(match["han"]) > 1 and match["han"][0] not in "百千万亿" and match["han"][-1] in "百千万亿十"
+    digits = match["han"]
+    return digits[0] not in "百千万亿" and any(digit in "十百千万亿" for digit in digits[1:])
 
 
 def _unit_of(word: str) -> tuple[Unit | None, int]:

@@ -75,6 +75,8 @@ class Judge:
             entailed = True
         if figures:
             return figures
+        if entailed and not found:
+            return self._judge_whole() or "entailed"
         spots = found or {None: [self._whole(clauses)]}
         return self._judge(spots, clauses) or ("entailed" if entailed else "said")
 

@@ -9,33 +9,10 @@ from limner.evidence.clauses import Clause
 from limner.evidence.wordlists import Token
 
 _BEFORE_LIKE = frozenset(
-    [
-        "i",
-        "we",
-        "you",
-        "not",
-        "do",
-        "did",
-        "really",
-        "also",
-        "absolutely",
-        "truly",
-        "actually",
-        "they",
-        "will",
-        "particularly",
-        "ve",
-        "just",
-        "still",
-        "especially",
-        "to",
-        "would",
-        "everyone",
-        "people",
-        "kids",
-    ]
+    "i we you they she he who not never always do did have had has 've 'd really also absolutely truly actually will "
+    "would to just still even both all particularly especially everyone people kids".split()
 )
-_NOT_DEGREE = frozenset(["to", "much"])
+"""Words before `like` that make it a feeling and no comparison."""
 
 
 @dataclass(frozen=True, slots=True)

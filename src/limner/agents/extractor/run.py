@@ -18,7 +18,7 @@ from limner.agents.extractor.prompt import EventTexts, Question, questions_of, r
 from limner.agents.extractor.proof import check_examples
 from limner.agents.extractor.relation import Related, related_in, with_relations
 from limner.agents.extractor.schema import ExtractSummary, Progress
-from limner.errors import AnswerError, UsageError
+from limner.errors import AnswerError, BudgetError, UsageError
 from limner.evidence.records import Signal
 from limner.evidence.spans import holds
 from limner.histories.directives import directive_in
@@ -45,11 +45,43 @@ class _Reading:
     failure: str = ""
     categories: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def lang(self) -> str:
+        """The language of most of the questions."""
+        found = Counter(question.lang for question in self.questions).most_common(1)
+        return found[0][0] if found else "en"
+
     def key(self, model: str) -> str:
         """The content address of everything asked about the user."""
         refused = [s.signal_id for s in self.signals if s.reason.startswith(DIRECTIVE)]
         keys = "\n".join(sorted([*refused, *(q.request.key(model) for q in self.questions)]))
         return hashlib.sha256(keys.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuestions:
+    """What is to be known about one user.
+
+    Attributes:
+        user_id: The user.
+        lang: The language of most of the questions.
+        requests: The questions.
+        changed: False if the stored signals come from just these, so that nothing is asked.
+    """
+
+    user_id: str
+    lang: str
+    requests: tuple[ChatRequest, ...]
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is stored of a user's last reading: the key of what was asked, and what came of it."""
+
+    key: str
+    accepted: int
+    reasons: list[str]
 
 
 @dataclass
@@ -71,6 +103,7 @@ def extract(
     limit: int | None = None,
     run: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    planned: Callable[[Sequence[UserQuestions]], None] | None = None,
 ) -> ExtractSummary:
     """Reads users' histories and stores the signals, accepted and rejected.
 
@@ -82,6 +115,7 @@ def extract(
         limit: Only the first so many of them.
         run: The run's id, as the client writes it into the ledger.
         progress: Told after every user, and now and then in between.
+        planned: Given a chunk of users' questions before they are asked.
 
     Returns:
         What was done. Users whose answers stayed unusable after one repair question are in `failed`; everything else is
@@ -90,6 +124,7 @@ def extract(
     Raises:
         UsageError: A named user is not in the workspace, or there are no users at all.
         ModelError: The model as a whole is unusable. What was answered before is kept.
+        BudgetError: A limit of the run is reached. Users answered whole are stored, the other answers are kept.
     """
     check_examples()
     run = run or new_run_id("extract")
@@ -97,19 +132,32 @@ def extract(
     chosen = choose_users(store, users, limit)
     totals = _Totals(len(chosen))
     for start in range(0, len(chosen), CHUNK):
-        readings = _changed(
-            store, client, list(_readings(store, plan, client.model, chosen[start : start + CHUNK], totals)), totals
-        )
-        for _ in _answered(client, plan, readings):
-            _tell(progress, totals, readings)
+        everyone = list(_readings(store, plan, client.model, chosen[start : start + CHUNK], totals))
+        readings = _changed(store, client, everyone, totals)
+        if planned is not None:
+            planned(_questions(everyone, readings))
+        stopped: BudgetError | None = None
+        try:
+            for _ in _answered(client, plan, readings):
+                _tell(progress, totals, readings)
+        except BudgetError as error:
+            stopped = error
+            readings = [reading for reading in readings if not reading.open]
         _relate(readings, related)
         _commit(store, client.model, run, readings, totals)
         client.forget([request for reading in readings if reading.failure for request in reading.malformed])
         _tell(progress, totals, [])
+        if stopped is not None:
+            stopped.summary = _summary(client, run, totals, totals.done)
+            raise stopped
+    return _summary(client, run, totals, totals.users)
+
+
+def _summary(client: Client, run: str, totals: _Totals, users: int) -> ExtractSummary:
     usage = client.usage
     return ExtractSummary(
         run=run,
-        users=totals.users,
+        users=users,
         failed=totals.failed,
         calls=usage.calls,
         cached_calls=usage.cached_calls,
@@ -121,6 +169,30 @@ def extract(
         reasons=dict(totals.reasons),
         unread_texts=totals.unread,
     )
+
+
+def planned_questions(store: Store, model: str, plan: Plan, users: Sequence[str]) -> Iterator[list[UserQuestions]]:
+    """What would be asked about users, a chunk at a time; nothing is asked.
+
+    Args:
+        store: The workspace's tables.
+        model: The model's name in the cache key.
+        plan: How much is asked at once.
+        users: Known users.
+    """
+    for start in range(0, len(users), CHUNK):
+        everyone = list(_readings(store, plan, model, list(users[start : start + CHUNK]), _Totals(0)))
+        stored = _stored(store, everyone)
+        yield _questions(
+            everyone, [r for r in everyone if r.user_id not in stored or stored[r.user_id].key != r.key(model)]
+        )
+
+
+def _questions(everyone: Sequence[_Reading], changed: Sequence[_Reading]) -> list[UserQuestions]:
+    among = {reading.user_id for reading in changed}
+    return [
+        UserQuestions(r.user_id, r.lang, tuple(q.request for q in r.questions), r.user_id in among) for r in everyone
+    ]
 
 
 def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -> list[str]:
@@ -244,26 +316,32 @@ def _changed(store: Store, client: Client, readings: list[_Reading], totals: _To
 
     For the others nothing is asked: their stored signals count, and their questions count as answered before.
     """
+    stored = _stored(store, readings)
+    changed = []
+    for reading in readings:
+        before = stored.get(reading.user_id)
+        if before is None or before.key != reading.key(client.model):
+            changed.append(reading)
+            continue
+        client.count_cached(question.request for question in reading.questions)
+        totals.done += 1
+        totals.accepted += before.accepted
+        totals.reasons.update(before.reasons)
+    return changed
+
+
+def _stored(store: Store, readings: Sequence[_Reading]) -> dict[str, _Stored]:
+    """What is stored of the last reading of users, by user id."""
     query = (
         "SELECT e.user_id, e.history_key, e.accepted, s.reason FROM extractions e LEFT JOIN signals s"
         " ON s.user_id = e.user_id AND s.status = 'rejected' WHERE e.user_id IN (SELECT unnest($1::VARCHAR[]))"
     )
     with store.read() as db:
         rows = db.execute(query, [[r.user_id for r in readings]]).fetchall()
-    stored: dict[str, tuple[str, int, list[str]]] = {}
+    stored: dict[str, _Stored] = {}
     for user, key, accepted, reason in rows:
-        stored.setdefault(user, (key, accepted, []))[2].extend([reason] if reason else [])
-    changed = []
-    for reading in readings:
-        key, accepted, reasons = stored.get(reading.user_id, ("", 0, []))
-        if key != reading.key(client.model):
-            changed.append(reading)
-            continue
-        client.usage.cached_calls += len(reading.questions)
-        totals.done += 1
-        totals.accepted += accepted
-        totals.reasons.update(reasons)
-    return changed
+        stored.setdefault(user, _Stored(key, accepted, [])).reasons.extend([reason] if reason else [])
+    return stored
 
 
 def _commit(store: Store, model: str, run: str, readings: list[_Reading], totals: _Totals) -> None:
