@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 _ARTICLE = re.compile(r"^(?:the|a|an|this|that|these|those|my|your|his|her|its|our|their)\s+")
 _WORD = re.compile(r"[a-z\u00c0-\u024f]+")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|[两二三四五六七八九十百千]+(?=[个件条弦寸升斤克米口人层])")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|[一两二三四五六七八九十百千]+(?=[个件条弦寸升斤克米口人层年月天周岁集部本季次])")
 _MODEL = re.compile(r"[a-z]*\d[a-z\d]*")
 _WIDE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 

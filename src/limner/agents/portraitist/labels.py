@@ -35,7 +35,7 @@ class Threshold:
     sure: float
 
 
-THRESHOLDS = {"en": Threshold(0.68, 0.82), "zh": Threshold(0.62, 0.78), "across": Threshold(0.45, 0.60)}
+THRESHOLDS = {"en": Threshold(0.68, 0.82), "zh": Threshold(0.62, 0.85), "across": Threshold(0.45, 0.60)}
 """By the labels' language. Across languages a sure pair must also be each other's nearest."""
 
 LARGEST = 20_000
