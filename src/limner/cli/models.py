@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from limner.cli.options import JsonOption
+from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 
 app = typer.Typer(help="Models that run in this process: list them, fetch their weights.", no_args_is_help=True)
 
@@ -73,3 +73,30 @@ def pull(
         print_json(status_of(model).to_dict())
         return
     console().print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command("prices")
+def prices(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
+    """Show what models cost, the files that say so, and how an entry is written."""
+    from limner.cli.output import console, print_json
+    from limner.serving.prices import read_prices
+
+    table = read_prices(workspace)
+    if json:
+        print_json(table.to_dict())
+        return
+    out = console()
+    for price in table.prices:
+        out.print(
+            f"{price.model:30} {price.currency} {price.input:g} read, {price.cached_input:g} read before, "
+            f"{price.output:g} written, per million tokens ({price.file})",
+            markup=False,
+            soft_wrap=True,
+        )
+    out.print(f"\nAnother price goes into {table.files[0]}, as an entry:\n", markup=False, soft_wrap=True)
+    out.print(
+        '[[price]]\nmodel = "openai:NAME"\ncurrency = "USD"\ninput = 0.00   # per million tokens read\n'
+        "output = 0.00  # per million tokens written",
+        markup=False,
+        soft_wrap=True,
+    )
