@@ -219,6 +219,15 @@ def test_a_later_opposite_opinion_supersedes_and_keeps_the_old_evidence() -> Non
     assert same.trait_id == old.trait_id
 
 
+def test_how_whole_texts_sound_is_no_mind_to_change() -> None:
+    """Praise for one order and a complaint of another, under one category: mixed, or outweighed, never superseded."""
+    (torn,) = merge([said(0, kind="sentiment"), said(200, "negative", kind="sentiment")])
+    assert (torn.polarity, torn.status, len(torn.against)) == ("mixed", "conflict", 1)
+    late = [said(900 + n, "negative", kind="sentiment") for n in range(3)]
+    (won,) = merge([said(0, kind="sentiment"), *late])
+    assert (won.polarity, won.status, len(won.against)) == ("negative", "current", 1)
+
+
 def test_one_late_word_against_many_does_not_supersede() -> None:
     many = [said(n) for n in range(0, 100, 10)]
     (trait,) = merge([*many, said(200, "negative")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from limner.evidence.records import SignalKind
 
@@ -24,7 +25,8 @@ class Ageing:
     Attributes:
         family: Kinds of one family speak of the same thing from two sides and are one trait.
         half_life: Days after which a mention counts half.
-        settles: Days from which on an opposite opinion is a change of mind; before, the user is of two minds.
+        settles: Days from which on an opposite opinion is a change of mind; before, the user is of two minds. Infinite
+            where the label names no one thing to change one's mind about.
         reason: Why so long.
     """
 
@@ -37,7 +39,7 @@ class Ageing:
 AGEING: Mapping[SignalKind, Ageing] = {
     "interest": Ageing("interest", 365, 30, "hobbies follow the year: a season without a word is no loss of interest"),
     "intent": Ageing("intent", 30, 7, "a plan to buy is carried out or dropped within weeks, and gone in three months"),
-    "sentiment": Ageing("sentiment", 240, 60, "each order is judged anew; two years later it is about other goods"),
+    "sentiment": Ageing("sentiment", 240, inf, "about a whole text: each time of other goods, so no change of mind"),
     "need": Ageing("need", 120, 14, "a need is met or passes within months, but outlives the single plan to buy"),
     "preference": Ageing("liking", 540, 30, "tastes are the most lasting thing customers write of"),
     "objection": Ageing("liking", 540, 30, "the other side of a taste, so it must fade as slowly"),

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from math import fsum
 from typing import Literal
 
-from limner.evidence.decay import AGEING, Ageing, decayed, floor_of
+from limner.evidence.decay import AGEING, Ageing, age_in_days, decayed, floor_of
 from limner.evidence.records import Polarity, Signal, SignalKind, Span
 
 Side = Literal["for", "against", "both"]
@@ -169,7 +169,7 @@ def _turn(pieces: Sequence[Piece], at: datetime | None, ageing: Ageing) -> datet
     if not since:
         return None
     turned = min(p.ts for p in since if p.ts is not None)
-    if turned - before.ts < timedelta(days=ageing.settles):
+    if age_in_days(before.ts, turned) < ageing.settles:
         return None
     gained = fsum(_faded(p, pieces, at, ageing) for p in since)
     lost = fsum(_faded(p, pieces, at, ageing) for p in others)
