@@ -234,6 +234,32 @@ def test_one_late_word_against_many_does_not_supersede() -> None:
     assert (trait.polarity, trait.status, len(trait.against)) == ("positive", "current", 1)
 
 
+def test_one_late_word_against_one_is_a_change_of_mind_once_it_has_settled() -> None:
+    """The newer word is what is known of the user now; the older one is kept as superseded."""
+    now, old = merge([said(0), said(30, "negative")])
+    assert (now.polarity, now.status, old.polarity, old.status) == ("negative", "current", "positive", "superseded")
+    assert old.evidence == now.against == (said(0).evidence,)
+    (torn,) = merge([said(0), said(29, "negative")])
+    assert torn.status == "conflict"
+    (unsure,) = merge([said(0), said(30, "negative", confidence=0.5)])
+    assert unsure.status == "conflict"
+
+
+@pytest.mark.parametrize(("earlier", "half_lives"), [(2, 2.0), (3, 2.585), (4, 3.0)])
+def test_one_late_word_supersedes_several_only_if_it_outweighs_them_two_to_one(earlier: int, half_lives: float) -> None:
+    many = [said(0, event=f"m{n}", quote=f"the strap is good, {n}") for n in range(earlier)]
+    enough = round(half_lives * AGEING["preference"].half_life)
+    before = merge([*many, said(enough - 5, "negative")])
+    assert [t.status for t in before] == ["conflict"]
+    assert len(before[0].against) == 1
+    now, old = merge([*many, said(enough + 5, "negative")])
+    assert (now.polarity, old.status, len(old.evidence)) == ("negative", "superseded", earlier)
+    later = merge([*many, said(enough - 5, "negative")], at=START + timedelta(days=enough + 200))
+    assert [t.status for t in later] == ["conflict"], "time alone must not turn a conflict into a change of mind"
+    two = merge([*many[:2], said(100, "negative"), said(110, "negative")])
+    assert [t.status for t in two] == ["current", "superseded"]
+
+
 def test_a_mind_changed_twice_ends_where_it_began() -> None:
     there, back = [said(0), said(100, "negative")], [said(400), said(401)]
     now, old = merge([*there, *back])

@@ -18,6 +18,7 @@ import secrets
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,12 +105,18 @@ def read_aliases(workspace: Path) -> tuple[Alias, ...]:
         return ()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        rows = raw.get("alias", [])
-        return tuple(_row(path, number, row) for number, row in enumerate(rows, 1))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not an alias table: {error}. Mend it, or delete it to begin anew.") from error
     except OSError as error:
         raise WorkspaceError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
+    rows = raw.pop("alias", [])
+    if raw or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UsageError(
+            f"{path} is not an alias table: it is a list of [[alias]]. Mend it, or delete it to begin anew."
+        )
+    table = tuple(_row(path, number, row) for number, row in enumerate(rows, 1))
+    _refuse_contradiction(table, f"{path}: ")
+    return table
 
 
 def _row(path: Path, number: int, row: Mapping[str, Any]) -> Alias:
@@ -122,9 +129,12 @@ def _row(path: Path, number: int, row: Mapping[str, Any]) -> Alias:
         raise UsageError(f"{where} lacks a label or a canonical name.")
     if status not in ("proposed", "accepted", "refused"):
         raise UsageError(f"{where} has the status {status!r}. Use proposed, accepted or refused.")
+    if canonical(label) == canonical(name):
+        raise UsageError(f"{where} puts {label!r} under itself. Name two different labels, or delete it.")
     similarity = row.get("similarity")
+    measured = isinstance(similarity, int | float) and isfinite(similarity)
     applied = status == "accepted" or (status == "proposed" and row.get("applied") is True)
-    return Alias(label, name, status, float(similarity) if isinstance(similarity, int | float) else None, applied)
+    return Alias(label, name, status, float(similarity) if measured else None, applied)
 
 
 def decisions_of(aliases: Iterable[Alias]) -> tuple[Decision, ...]:
@@ -189,9 +199,10 @@ def decide(aliases: Sequence[Alias], label: str, name: str, *, accept: bool) -> 
     return table
 
 
-def _refuse_contradiction(aliases: Sequence[Alias]) -> None:
-    """Raises if accepted aliases together say that a refused pair is one."""
+def _refuse_contradiction(aliases: Sequence[Alias], where: str = "") -> None:
+    """Raises if a label is accepted under two names, or accepted aliases together say that a refused pair is one."""
     root: dict[str, str] = {}
+    name_of: dict[str, Alias] = {}
 
     def find(form: str) -> str:
         while root.get(form, form) != form:
@@ -200,10 +211,15 @@ def _refuse_contradiction(aliases: Sequence[Alias]) -> None:
 
     for row in aliases:
         if row.status == "accepted":
+            first = name_of.setdefault(row.form, row)
+            if first.name_form != row.name_form:
+                raise UsageError(
+                    f"{where}{row.label!r} is accepted under {first.name!r} and under {row.name!r}. Leave one of them."
+                )
             root[find(row.form)] = find(row.name_form)
     for row in aliases:
         if row.status == "refused" and find(row.form) == find(row.name_form):
             raise UsageError(
-                f"{row.label!r} and {row.name!r} were refused, but other accepted aliases make them one. "
-                "Refuse one of those first (`limner persona aliases` lists them)."
+                f"{where}{row.label!r} and {row.name!r} are refused, but accepted aliases make them one. "
+                "Refuse one of those first, or accept this pair (`limner persona aliases` lists them)."
             )

@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from limner.evidence.aliases import Alias, Decision, Status
+from limner.evidence.aliases import Alias, Decision, Status, decisions_of
 from limner.evidence.labels import canonical
 from limner.evidence.taxonomy import Taxonomy
 
 OTHER = "other"
 """The shared name of what a taxonomy does not know."""
+
+MOST_PROPOSED = 200
+"""Pairs that a person is asked about at a time, the most similar: nobody decides thousands, and decided ones make
+room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ def group(
     become one; never across a refusal, nor two entries of a taxonomy. A group goes under its taxonomy entry, else the
     name a person accepted, else the label seen first. The result does not depend on the order of what comes in.
 
+    What is near but not joined is proposed, one pair for two groups, unless a person refused it or the taxonomy tells
+    them apart; the `MOST_PROPOSED` most similar.
+
     Args:
         labels: The labels there are.
         pairs: Near pairs of them.
@@ -117,7 +124,7 @@ def group(
         One row for each label that goes or could go under another's name, ordered by name and label.
     """
     known = {label.form: label for label in sorted(labels, key=_age, reverse=True)}
-    entry_of = taxonomy.entry_of if taxonomy else {}
+    entry_of = _vocabulary(taxonomy, decisions)
     near = {frozenset((canonical(p.one), canonical(p.other))): p for p in pairs}
     refused = {frozenset((d.form, d.name_form)) for d in decisions if not d.accepted}
     chosen = {d.form: d.name_form for d in decisions if d.accepted}
@@ -129,29 +136,46 @@ def group(
     for key in sorted(near, key=lambda key: (-near[key].similarity, sorted(key))):
         if near[key].sure and len(key) == 2 and _may_join(groups, key, near, refused, entry_of):
             groups.join(*key)
-    heads = {form: _head(members, known, entry_of, chosen) for members in groups.all() for form in members}
+    heads: dict[str, str] = {}
+    for members in groups.all():
+        heads |= dict.fromkeys(members, _head(members, known, entry_of, chosen))
     rows = [Alias(d.label, d.name, _word(d), _similarity(d, near), d.accepted) for d in decisions]
-    decided = {frozenset((row.form, row.name_form)) for row in rows}
+    best = _most_similar(near)
     written = {**{d.name_form: Label(d.name) for d in decisions if d.accepted}, **known}
     rows += [
-        _applied(written[form], heads[form], known, near)
+        _applied(written[form], heads[form], known, near, best)
         for form in written
         if heads[form] != form and form not in chosen and form not in entry_of
     ]
-    apart = (key for key in near if len({heads[form] for form in key if form in heads}) == 2 and key not in decided)
-    rows += [_proposal(near[key], known) for key in apart if key <= known.keys()]
+    entries = {canonical(entry): Label(entry) for entry in entry_of.values()}
+    offered = {**known, **{form: entries[canonical(entry)] for form, entry in entry_of.items()}}
+    rows += [_proposal(near[key], offered, entries) for key in _apart(near, offered, heads, decisions, entries)]
     return tuple(sorted(rows, key=lambda row: (row.name_form, row.form, row.status)))
 
 
 def names_of(aliases: Iterable[Alias], taxonomy: Taxonomy | None = None) -> Names:
     """The names that an alias table and a taxonomy put in force."""
-    of = {row.form: row.name_form for row in sorted(aliases, key=lambda r: r.status == "accepted") if row.applied}
+    table = tuple(aliases)
+    said = {row.form: row.name_form for row in table if row.status == "accepted"}
+    of = {row.form: row.name_form for row in table if row.applied}
     known = None
     if taxonomy is not None:
         known = {canonical(entry): entry for entry in taxonomy.entry_of.values()}
-        of |= {form: canonical(entry) for form, entry in taxonomy.entry_of.items()}
+        of |= {form: canonical(entry) for form, entry in _vocabulary(taxonomy, decisions_of(table)).items()}
         of = {form: name for form, name in of.items() if form not in known}
+    of |= said
     return Names({form: _end(form, of) for form in of}, known)
+
+
+def _vocabulary(taxonomy: Taxonomy | None, decisions: Sequence[Decision]) -> dict[str, str]:
+    """A taxonomy's entry for each label, without the labels that a person put elsewhere."""
+    moved = {d.form for d in decisions if d.accepted}
+    refused = {frozenset((d.form, d.name_form)) for d in decisions if not d.accepted}
+    return {
+        form: entry
+        for form, entry in (taxonomy.entry_of.items() if taxonomy else ())
+        if form not in moved and frozenset((form, canonical(entry))) not in refused
+    }
 
 
 def _end(form: str, of: Mapping[str, str]) -> str:
@@ -196,17 +220,53 @@ def _head(members: set[str], known: Mapping[str, Label], entry_of: Mapping[str, 
     return min(members, key=lambda form: (form not in known, _age(known[form]) if form in known else (), form))
 
 
-def _applied(label: Label, head: str, known: Mapping[str, Label], near: Mapping[frozenset[str], Pair]) -> Alias:
-    pair = near.get(frozenset((label.form, head)))
-    if pair is None:
-        pair = max((p for key, p in near.items() if label.form in key), key=lambda p: p.similarity, default=None)
+def _most_similar(near: Mapping[frozenset[str], Pair]) -> dict[str, Pair]:
+    """The most similar pair of each label."""
+    best: dict[str, Pair] = {}
+    for key in sorted(near, key=lambda key: (-near[key].similarity, sorted(key))):
+        for form in key:
+            best.setdefault(form, near[key])
+    return best
+
+
+def _applied(
+    label: Label,
+    head: str,
+    known: Mapping[str, Label],
+    near: Mapping[frozenset[str], Pair],
+    best: Mapping[str, Pair],
+) -> Alias:
+    pair = near.get(frozenset((label.form, head))) or best.get(label.form)
     return Alias(
         label.text, known[head].text if head in known else head, "proposed", pair.similarity if pair else None, True
     )
 
 
-def _proposal(pair: Pair, known: Mapping[str, Label]) -> Alias:
-    name, label = sorted((known[canonical(text)] for text in (pair.one, pair.other)), key=_age)
+def _apart(
+    near: Mapping[frozenset[str], Pair],
+    offered: Mapping[str, Label],
+    heads: Mapping[str, str],
+    decisions: Sequence[Decision],
+    entries: Mapping[str, Label],
+) -> list[frozenset[str]]:
+    """The pairs that a person should look at: the most similar one of every two groups that may be one."""
+    asked = {frozenset(heads.get(form, form) for form in (d.form, d.name_form)) for d in decisions}
+    found: list[frozenset[str]] = []
+    for key in sorted(near, key=lambda key: (-near[key].similarity, sorted(key))):
+        groups = frozenset(heads.get(form, form) for form in key)
+        if len(groups) < 2 or groups in asked or groups <= entries.keys() or not key <= offered.keys():
+            continue
+        asked.add(groups)
+        found.append(key)
+        if len(found) == MOST_PROPOSED:
+            break
+    return found
+
+
+def _proposal(pair: Pair, offered: Mapping[str, Label], entries: Mapping[str, Label]) -> Alias:
+    """Under which of its two labels a pair would go: the entry of a taxonomy, else the one seen first."""
+    both = sorted((offered[canonical(text)] for text in (pair.one, pair.other)), key=_age)
+    name, label = sorted(both, key=lambda label: label.form not in entries)
     return Alias(label.text, name.text, "proposed", pair.similarity, False)
 
 

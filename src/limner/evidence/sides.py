@@ -131,7 +131,10 @@ def judge(pieces: Sequence[Piece], at: datetime | None) -> Judgement:
 
     The side of the newest words wins if it has been taken for good: all words since the other side's last ones are its
     own, together they outweigh the faded words of the other side, and they came at least `Ageing.settles` days after
-    them. That is a change of mind. Otherwise a side needs two thirds of the faded weight, or the user is of two minds.
+    them. That is a change of mind. A single text against several must outweigh them two to one, the share that a side
+    needs anyway: one bad day does not undo what was said time and again, a word after years does. Both fade alike, so
+    the verdict stays the same until something new is said. Otherwise a side needs two thirds of the faded weight, or
+    the user is of two minds.
     """
     ageing = AGEING[pieces[0].kind]
     faded = weights(pieces, at, ageing.half_life)
@@ -173,7 +176,8 @@ def _turn(pieces: Sequence[Piece], at: datetime | None, ageing: Ageing) -> datet
         return None
     gained = fsum(_faded(p, pieces, at, ageing) for p in since)
     lost = fsum(_faded(p, pieces, at, ageing) for p in others)
-    return turned if gained >= lost * (1 - ROUNDING) else None
+    needed = lost * ONE_SIDED / (1 - ONE_SIDED) if len(since) == 1 and len(others) > 1 else lost
+    return turned if gained >= needed * (1 - ROUNDING) else None
 
 
 def _expiry(pieces: Sequence[Piece], own: Sequence[Piece], at: datetime | None, ageing: Ageing) -> datetime | None:

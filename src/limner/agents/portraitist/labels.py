@@ -18,7 +18,7 @@ import numpy.typing as npt
 from limner.errors import MissingExtra
 from limner.evidence.aliases import Alias, decide, decisions_of, read_aliases, write_aliases
 from limner.evidence.labels import Wording, canonical, likeness, wording
-from limner.evidence.names import OTHER, Label, Names, Pair, group, names_of
+from limner.evidence.names import Label, Names, Pair, group, names_of
 from limner.evidence.taxonomy import Taxonomy, keep_taxonomy, stored_taxonomy
 from limner.histories.language import detect
 from limner.histories.store import Store
@@ -114,7 +114,7 @@ def review(
     write_aliases(store.path, table)
     names = refresh_names(store, embed)
     labels = sorted(_labels(store), key=lambda label: (-label.users, label.text))
-    other = tuple(label.text for label in labels if names.shared(label.text) == OTHER) if names.known else ()
+    other = tuple(label.text for label in labels if names.key(label.text) not in names.known) if names.known else ()
     return Review(read_aliases(store.path), other, names != before)
 
 
@@ -143,10 +143,7 @@ def near_pairs(texts: Sequence[str], embed: Embed) -> list[Pair]:
         vectors = np.zeros((len(texts), 1), dtype=np.float32)
     chinese = np.array([detect(text) == "zh" for text in texts])
     nearest = _nearest_across(vectors, chinese)
-    lowest = min(threshold.proposed for threshold in THRESHOLDS.values())
-    found = [
-        pair for start in range(0, len(texts), ROWS) for pair in _block(texts, vectors, chinese, nearest, start, lowest)
-    ]
+    found = [pair for start in range(0, len(texts), ROWS) for pair in _block(texts, vectors, chinese, nearest, start)]
     return found + _same_words(texts, vectors)
 
 
@@ -156,27 +153,23 @@ def _block(
     chinese: npt.NDArray[np.bool_],
     nearest: npt.NDArray[np.int64],
     start: int,
-    lowest: float,
 ) -> list[Pair]:
     """Near pairs of one block of labels with all that come after them."""
-    near = vectors[start : start + ROWS] @ vectors.T
+    cosines = vectors[start : start + ROWS] @ vectors[start:].T
+    own, others = chinese[start : start + ROWS, None], chinese[None, start:]
+    limits = {part: np.float32(threshold.proposed) for part, threshold in THRESHOLDS.items()}
+    lowest = np.where(own != others, limits["across"], np.where(own, limits["zh"], limits["en"]))
+    rows, columns = np.nonzero(np.triu(cosines >= lowest, 1))
     found = []
-    for row, column in np.argwhere(near >= lowest):
-        i, j = int(row) + start, int(column)
-        if i >= j:
-            continue
-        across = bool(chinese[i] != chinese[j])
-        limit = THRESHOLDS["across" if across else "zh" if chinese[i] else "en"]
-        similarity = float(near[row, column])
-        if similarity < limit.proposed:
-            continue
+    for i, j, cosine in zip(rows + start, columns + start, cosines[rows, columns].tolist(), strict=True):
         words = likeness(texts[i], texts[j])
         if words in ("different", "same"):
             continue
-        sure = words == "open" and similarity >= limit.sure
+        across = chinese[i] != chinese[j]
+        sure = words == "open" and cosine >= THRESHOLDS["across" if across else "zh" if chinese[i] else "en"].sure
         if across:
-            sure = sure and nearest[i] == j and nearest[j] == i
-        found.append(Pair(texts[i], texts[j], round(similarity, 3), sure))
+            sure = sure and bool(nearest[i] == j and nearest[j] == i)
+        found.append(Pair(texts[i], texts[j], round(cosine, 3), sure))
     return found
 
 
