@@ -91,7 +91,7 @@ def merge(
 
 
 def order(trait: Trait) -> tuple[int, float, int, str, str, str]:
-    """Sorts traits as they are shown: what holds, then what expired, last what was superseded; the best proved first."""
+    """Sorts traits as they are shown: what holds, what expired, what was superseded; in each the best proved first."""
     return (_RANK[trait.status], -trait.confidence, -trait.mentions, trait.kind, trait.label, trait.trait_id)
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure, ChatRequest, Outcome
 
 WRAPPING_TOKENS = 48
-"""Tokens that `{"label":""}` around a label may take. llama.cpp's grammar allows white space anywhere, and a small model
-writes up to twenty tokens of it before the brace."""
+"""Tokens that `{"label":""}` around a label may take. llama.cpp's grammar allows white space anywhere, and a small
+model writes up to twenty tokens of it before the brace."""
 
 _THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(?P<inside>.*?)\n?\s*```\s*$", re.DOTALL)
