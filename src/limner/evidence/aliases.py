@@ -132,9 +132,9 @@ def _row(path: Path, number: int, row: Mapping[str, Any]) -> Alias:
     if canonical(label) == canonical(name):
         raise UsageError(f"{where} puts {label!r} under itself. Name two different labels, or delete it.")
     similarity = row.get("similarity")
-    measured = isinstance(similarity, int | float) and isfinite(similarity)
     applied = status == "accepted" or (status == "proposed" and row.get("applied") is True)
-    return Alias(label, name, status, float(similarity) if measured else None, applied)
+    measured = float(similarity) if isinstance(similarity, int | float) and isfinite(similarity) else None
+    return Alias(label, name, status, measured, applied)
 
 
 def decisions_of(aliases: Iterable[Alias]) -> tuple[Decision, ...]:

@@ -161,7 +161,8 @@ def _block(
     lowest = np.where(own != others, limits["across"], np.where(own, limits["zh"], limits["en"]))
     rows, columns = np.nonzero(np.triu(cosines >= lowest, 1))
     found = []
-    for i, j, cosine in zip(rows + start, columns + start, cosines[rows, columns].tolist(), strict=True):
+    places = zip((rows + start).tolist(), (columns + start).tolist(), cosines[rows, columns].tolist(), strict=True)
+    for i, j, cosine in places:
         words = likeness(texts[i], texts[j])
         if words in ("different", "same"):
             continue
