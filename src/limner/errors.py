@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LimnerError(Exception):
     """Root of every error limner raises on purpose.
@@ -38,6 +40,9 @@ class BudgetError(LimnerError):
     """A run reached a limit the person set. What was answered is kept; the same command goes on from there."""
 
     exit_code = 3
+
+    summary: Any = None
+    """What was done before, where the stopped work has a summary."""
 
 
 class MissingExtra(LimnerError):
