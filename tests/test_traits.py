@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import isinf
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from limner.agents.portraitist.labels import THRESHOLDS
 from limner.evidence.changes import history
 from limner.evidence.decay import AGEING
 from limner.evidence.declared import Declared, declared_of
 from limner.evidence.labels import canonical
+from limner.evidence.names import MOST_PROPOSED
 from limner.evidence.records import Signal, Span, Trait
 from limner.evidence.sides import same_words
 from limner.evidence.traits import MOST_EVIDENCE, family_of, merge, order, trait_id
@@ -281,6 +286,22 @@ def test_traits_fade_by_half_and_expire_at_the_floor(kind: str, half_life: float
     gone = after(3 * half_life + 1)
     assert (gone.status, gone.closed, gone.holds) == ("expired", START + timedelta(days=3 * half_life), False)
     assert gone.evidence == (one[0].evidence,)
+
+
+def test_the_page_has_the_table_of_the_code() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "traits.md").read_text(encoding="utf-8")
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.count("|") == 5
+    ]
+    told = {kind: (days, settles) for kinds, days, settles, _ in lines for kind in kinds.split(", ") if kind in AGEING}
+    assert told == {
+        kind: (str(ageing.half_life), "never" if isinf(ageing.settles) else str(ageing.settles))
+        for kind, ageing in AGEING.items()
+    }
+    limits = {name: (limit.sure, limit.proposed) for name, limit in THRESHOLDS.items()}
+    rows = re.findall(r"^\| ([^|]+) \| (0\.\d+) \| (0\.\d+) \|$", page, re.MULTILINE)
+    assert [(float(sure), float(proposed)) for _, sure, proposed in rows] == [limits[n] for n in ("en", "zh", "across")]
+    assert f"the {MOST_PROPOSED} most similar" in page
 
 
 def test_a_date_after_the_end_of_the_data_is_no_news() -> None:
