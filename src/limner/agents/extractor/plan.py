@@ -41,7 +41,7 @@ the form around the word, and no two models lean the same way."""
 PLANS: dict[str, Plan] = {
     plan.name: plan
     for plan in (
-        Plan("small", joint=False, history_tokens=220, most_texts=60),
+        Plan("small", joint=False, history_tokens=160, most_texts=60),
         Plan("joint", joint=True, history_tokens=1500, most_texts=200),
     )
 }
