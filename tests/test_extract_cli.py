@@ -31,6 +31,8 @@ KEYS = [
     "signals",
     "reasons",
     "sentences",
+    "quote",
+    "stopped",
 ]
 Run = Callable[..., tuple[int, str, str]]
 

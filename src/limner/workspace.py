@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from limner.errors import UsageError
+from limner.errors import BudgetError, UsageError
 from limner.histories.store import Store, new_run_id
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from limner.histories.load import IngestSummary
     from limner.histories.status import Status
     from limner.segments.records import Discovery, Segment
+    from limner.serving.quote import Quote
 
 DEFAULT_MODEL = "embedded"
 
@@ -84,6 +85,9 @@ class Workspace:
         plan: str = "auto",
         progress: Callable[[Progress], None] | None = None,
         told: Callable[[Persona], None] | None = None,
+        budget: float | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
     ) -> ExtractSummary:
         """Reads histories with the model and writes personas of the users read. See `agents.extractor.extract`.
 
@@ -93,30 +97,50 @@ class Workspace:
             plan: How much is asked at once: `small`, `joint`, or `auto` by the kind of model.
             progress: Told how far the reading is.
             told: Given every persona that was written anew.
+            budget: Money that the run may cost at most, in the currency of the model's price.
+            max_tokens: Tokens that it may read and write at most; what was answered before does not count.
+            max_seconds: How long it may take.
+
+        Raises:
+            BudgetError: A limit is reached. What was answered is kept; its `summary` says what was done.
         """
         from dataclasses import replace
 
         from limner.agents.extractor import choose_plan, extract
+        from limner.agents.extractor.quote import quote_of
         from limner.agents.extractor.run import choose_users
         from limner.agents.portraitist import portray
         from limner.serving import connect
+        from limner.serving.budget import Budget
 
         store, run = self.store, new_run_id("extract")
         chosen = choose_users(store, users, limit)
-        with connect(store.path, self.model, run=run, concurrency=self.concurrency) as client:
-            summary = extract(store, client, choose_plan(self.model, plan), users=chosen, run=run, progress=progress)
-            read = [user for user in chosen if user not in summary.failed]
-            portraits = portray(store, client, users=read, run=run, told=told)
-            usage = client.usage
-        return replace(
-            summary,
-            calls=usage.calls,
-            cached_calls=usage.cached_calls,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            seconds=usage.seconds,
-            sentences=portraits.told(),
-        )
+        way, limits = choose_plan(self.model, plan), Budget(budget, max_tokens, max_seconds)
+        with connect(store.path, self.model, run=run, concurrency=self.concurrency, budget=limits) as client:
+            quoted, summary = quote_of(client), None
+            try:
+                summary = extract(store, client, way, users=chosen, run=run, progress=progress, planned=quoted.add)
+                read = [user for user in chosen if user not in summary.failed]
+                portraits = portray(store, client, users=read, run=run, told=told)
+            except BudgetError as error:
+                error.summary = (summary or error.summary).counted(client.usage, quoted.compared(client))
+                raise
+            summary = summary.counted(client.usage, quoted.compared(client))
+        return replace(summary, sentences=portraits.told())
+
+    def quote(self, users: Sequence[str] | None = None, *, limit: int | None = None, plan: str = "auto") -> Quote:
+        """What `extract` with the same arguments would take: calls, tokens, money and time. No model is asked."""
+        from limner.agents.extractor import choose_plan
+        from limner.agents.extractor.quote import quote
+        from limner.agents.extractor.run import choose_users
+        from limner.serving import connect
+        from limner.serving.spec import parse_spec
+        from limner.serving.tokens import counter_for
+
+        store, way = self.store, choose_plan(self.model, plan)
+        chosen = choose_users(store, users, limit)
+        with connect(store.path, self.model) as client:
+            return quote(store, client, way, users=chosen, counter=lambda: counter_for(parse_spec(self.model)))
 
     def portray(self, users: Sequence[str] | None = None, *, narratives: bool = True) -> PortraySummary:
         """Writes personas anew from the stored signals, with plain narratives if `narratives` is false."""

@@ -27,23 +27,49 @@ def extract(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Requests in flight together.")
     ] = None,
+    quote: Annotated[
+        bool, typer.Option("--quote", help="Only say what it would take: calls, tokens, money, time. Asks no model.")
+    ] = False,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, help="Stop before the run costs more than this.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=0, help="Stop when so many tokens were read and written.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0, help="Stop after so many seconds.")
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
     """Read histories with a model: intents, sentiment and interests, each with checked evidence."""
     from limner.cli.output import print_json
     from limner.cli.progress import user_progress
+    from limner.cli.quote import print_quote
+    from limner.errors import BudgetError
     from limner.workspace import Workspace
 
-    with user_progress("Reading", show=True) as told:
-        summary = Workspace(workspace, model=model, concurrency=concurrency).extract(
-            users=_named(users, users_file), limit=limit, plan=plan, progress=told
-        )
+    opened = Workspace(workspace, model=model, concurrency=concurrency)
+    chosen, stopped = _named(users, users_file), None
+    if quote:
+        expected = opened.quote(chosen, limit=limit, plan=plan)
+        print_json(expected.to_dict()) if json else print_quote(expected)
+        return
+    try:
+        with user_progress("Reading", show=True) as told:
+            summary = opened.extract(
+                chosen, limit=limit, plan=plan, progress=told,
+                budget=budget, max_tokens=max_tokens, max_seconds=max_seconds,
+            )  # fmt: skip
+    except BudgetError as error:
+        summary, stopped = error.summary, error
     if json:
-        print_json(summary.to_json())
+        print_json({**summary.to_json(), "stopped": str(stopped) if stopped else None})
     else:
         _print(summary)
     _print_failed(summary.failed)
+    if stopped is not None:
+        raise stopped
     if summary.failed:
         raise typer.Exit(1)
 
@@ -73,6 +99,7 @@ def _named(users: str, users_file: Path | None) -> list[str] | None:
 
 def _print(summary: ExtractSummary) -> None:
     from limner.cli.output import console
+    from limner.cli.quote import print_comparison
 
     out = console()
     out.print(
@@ -96,6 +123,8 @@ def _print(summary: ExtractSummary) -> None:
         )
     if summary.unread_texts:
         out.print(f"{summary.unread_texts:,} older texts beyond the plan's limit were not read.", markup=False)
+    if summary.quote is not None and (summary.calls or summary.quote.quote.total.calls):
+        print_comparison(summary.quote)
 
 
 def _print_failed(failed: Mapping[str, str]) -> None:

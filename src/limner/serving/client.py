@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from limner.errors import BudgetError
@@ -18,6 +18,7 @@ from limner.serving.engine import Engine
 from limner.serving.ledger import Ledger
 from limner.serving.prices import Price
 from limner.serving.request import NOT_SENT, ChatAnswer, ChatFailure, ChatRequest, Outcome, PromptId, Usage
+from limner.serving.tokens import TokenCounter
 from limner.serving.validation import problem
 
 GRACE_SECONDS = 10.0
@@ -68,6 +69,18 @@ class _Feed:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _EngineCounter:
+    """Counts with the engine's own tokenizer."""
+
+    engine_count: Callable[[ChatRequest], int]
+    exact: bool = True
+
+    def count(self, request: ChatRequest) -> int:
+        """Tokens that the model reads."""
+        return self.engine_count(request)
+
+
 class Client:
     """Asks one engine, through one ledger, for one run.
 
@@ -104,6 +117,12 @@ class Client:
             self._alarm = threading.Timer(seconds, self._time_over)
             self._alarm.daemon = True
             self._alarm.start()
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """Counts tokens as the engine does, if it can; the model is loaded for it when something is counted."""
+        count = getattr(self.engine, "count", None)
+        return None if count is None else _EngineCounter(count)
 
     @property
     def model(self) -> str:

@@ -112,6 +112,7 @@ class EmbeddedEngine:
 
     def count(self, request: ChatRequest) -> int:
         """Tokens of a request as the model reads them. Loads the model."""
+        refuse_if_forbidden(self.model)
         return len(loaded(self._weights()).tokens(request.messages))
 
     def wind_down(self, seconds: float) -> None:

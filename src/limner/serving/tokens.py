@@ -22,13 +22,12 @@ MESSAGE_FRAME = 5
 
 
 class TokenCounter(Protocol):
-    """Counts the tokens of a request.
+    """Counts the tokens of a request."""
 
-    Attributes:
-        exact: Whether it counts as the model does.
-    """
-
-    exact: bool
+    @property
+    def exact(self) -> bool:
+        """Whether it counts as the model does."""
+        ...
 
     def count(self, request: ChatRequest) -> int:
         """Tokens that the model reads, the chat template's included."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from limner.evidence.records import Polarity, SignalKind
+from limner.serving.quote import Comparison
+from limner.serving.request import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class ExtractSummary:
         unread_texts: Older texts beyond the plan's limit, not read.
         sentences: Of the narratives written: sentences of the model that were `kept`, its lines that were `refused`,
             kept ones that came from a repair question (`repaired`), plain ones in place of refused ones (`replaced`).
+        quote: What was expected against what it took.
     """
 
     run: str
@@ -187,6 +190,19 @@ class ExtractSummary:
     reasons: Mapping[str, int] = field(default_factory=dict)
     unread_texts: int = 0
     sentences: Mapping[str, int] = field(default_factory=dict)
+    quote: Comparison | None = None
+
+    def counted(self, usage: Usage, quote: Comparison) -> ExtractSummary:
+        """The summary with all that the run took, narratives included, and its quote."""
+        return replace(
+            self,
+            calls=usage.calls,
+            cached_calls=usage.cached_calls,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            seconds=usage.seconds,
+            quote=quote,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The summary as `limner extract --json` prints it."""
@@ -202,4 +218,5 @@ class ExtractSummary:
             "signals": {"accepted": self.accepted, "rejected": self.rejected},
             "reasons": dict(sorted(self.reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
             "sentences": dict(self.sentences),
+            "quote": self.quote and self.quote.to_dict(),
         }
