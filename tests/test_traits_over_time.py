@@ -60,7 +60,7 @@ def answer(request: ChatRequest) -> str:
 
 
 @contextmanager
-def scripted(path: Path, spec: str, *, run: str | None = None, concurrency: int | None = None) -> Iterator[Client]:
+def scripted(path: Path, spec: str, *, run: str | None = None, **_limits: Any) -> Iterator[Client]:
     """Stands where `limner.serving.connect` stands, with a model made of rules."""
     with Ledger(Path(path) / LEDGER_FILE) as ledger:
         yield Client(ScriptedEngine(answer), ledger, run=run or "")
