@@ -108,7 +108,7 @@ def test_the_manual_s_example_says_what_it_says() -> None:
     names: dict[str, object] = {}
     asked = 0
     for line in lines:
-        code, _, said = line.partition("   # ")
+        code, _, said = line.partition("  # ")
         if said:
             assert repr(eval(code, names)) == said
             asked += 1

@@ -93,6 +93,9 @@ class CallFilter:
         model: The model's name, or its beginning.
         outcome: `answered`, `failed` or `malformed`.
         since: A day or a time in ISO format, UTC.
+
+    Raises:
+        UsageError: The outcome is none of the three, or the time is none.
     """
 
     run: str = ""
@@ -100,6 +103,14 @@ class CallFilter:
     model: str = ""
     outcome: str = ""
     since: str = ""
+
+    def __post_init__(self) -> None:
+        if self.outcome not in ("", "answered", "failed", "malformed"):
+            raise UsageError(f"No call ends as {self.outcome!r}. Use answered, failed or malformed.")
+        try:
+            datetime.fromisoformat(self.since or "2026-01-31")
+        except ValueError as error:
+            raise UsageError(f"{self.since!r} is no day. Write it as 2026-01-31.") from error
 
     def sql(self) -> tuple[str, list[str]]:
         """The condition and its parameters."""
