@@ -117,7 +117,7 @@ class Workspace:
         chosen = choose_users(store, users, limit)
         way, limits = choose_plan(self.model, plan), Budget(budget, max_tokens, max_seconds)
         with connect(store.path, self.model, run=run, concurrency=self.concurrency, budget=limits) as client:
-            quoted, summary = quote_of(client), None
+            quoted, summary = quote_of(store, client), None
             try:
                 summary = extract(store, client, way, users=chosen, run=run, progress=progress, planned=quoted.add)
                 read = [user for user in chosen if user not in summary.failed]

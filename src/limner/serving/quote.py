@@ -282,8 +282,16 @@ class Quoter:
         written = sums.calls * self._written(prompt, sums)
         reused = sums.calls * seen.reused_tokens if seen else 0.0
         cost = self.price.of(read, written, reused) if self.price else None
-        seconds = sums.calls * seen.seconds if seen else (None if sums.calls else 0.0)
+        seconds = self._seconds(prompt, sums.calls)
         return QuoteLine(str(prompt), round(sums.calls), sums.cached, round(read), round(written), cost, seconds)
+
+    def _seconds(self, prompt: PromptId, calls: float) -> float | None:
+        """Wall time of calls: at the prompt's own rate, else at that of the model's other prompts."""
+        seen = self.seen.get(prompt)
+        if calls and not self.seen:
+            return None
+        mean = sum(s.seconds * s.calls for s in self.seen.values()) / max(1, sum(s.calls for s in self.seen.values()))
+        return calls * (seen.seconds if seen else mean)
 
     def _ratio(self, prompt: PromptId, sums: _Sums) -> float:
         """Tokens over their estimate."""

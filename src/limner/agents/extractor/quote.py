@@ -45,15 +45,24 @@ NARRATIVE_REPAIRS = 0.3
 MOST_TRAITS = 8
 """Traits that a narrative is written from, at most; on three sets a user with seven clauses or more had as many."""
 
+FEWEST_PERSONAS = 10
+"""Personas from which the share of users with a narrative is taken."""
+
 _TRAITS = {"en": "likes: battery life", "zh": "喜欢：电池耐用"}
 """A trait as long as most."""
 
 
 @dataclass
 class ExtractionQuote:
-    """Quotes an extraction, chunk by chunk: all of it before the run, or each chunk before it is asked."""
+    """Quotes an extraction, chunk by chunk: all of it before the run, or each chunk before it is asked.
+
+    Attributes:
+        quoter: Adds up.
+        narrated: The share of users read before who have enough traits for a narrative; None if too few were read.
+    """
 
     quoter: Quoter
+    narrated: float | None = None
 
     def add(self, users: Iterable[UserQuestions]) -> None:
         """Adds users' questions and the narratives that will be written of them."""
@@ -66,10 +75,11 @@ class ExtractionQuote:
 
     def _expect_narrative(self, user: UserQuestions) -> None:
         clauses = sum(request.prompt.name in ("feeling", "reading") for request in user.requests)
-        if len(user.requests) > 1 or clauses:
+        share = self.narrated if self.narrated is not None else float(len(user.requests) > 1)
+        if share:
             lines = [f"T{n} {_TRAITS[user.lang]}" for n in range(1, min(MOST_TRAITS, clauses + 2) + 1)]
             prompt = load("narrative", user.lang)
-            self.quoter.expect(ChatRequest(prompt.render(traits="\n".join(lines)), prompt.id, max_tokens=80), 1.0)
+            self.quoter.expect(ChatRequest(prompt.render(traits="\n".join(lines)), prompt.id, max_tokens=80), share)
 
     def result(self) -> Quote:
         """The quote of all that was added, repairs included. Add nothing afterwards."""
@@ -110,10 +120,22 @@ def _repair(prompt: PromptId) -> ChatRequest:
     return ChatRequest(messages, repair.id, max_tokens=80)
 
 
-def quote_of(client: Client, counter: Callable[[], TokenCounter] | None = None) -> ExtractionQuote:
+def narrated_share(store: Store) -> float | None:
+    """The share of personas with at least two things to tell; None where fewer than ten were written."""
+    query = (
+        "SELECT count(*), count(*) FILTER (labels > 1) FROM (SELECT p.user_id, count(DISTINCT t.label) AS labels"
+        " FROM personas p JOIN extractions e USING (user_id) LEFT JOIN traits t USING (user_id) GROUP BY 1)"
+    )
+    with store.read() as db:
+        known, told = db.execute(query).fetchall()[0]
+    return told / known if known >= FEWEST_PERSONAS else None
+
+
+def quote_of(store: Store, client: Client, counter: Callable[[], TokenCounter] | None = None) -> ExtractionQuote:
     """An empty quote for a client's model, as its ledger is now.
 
     Args:
+        store: The workspace's tables.
         client: Whose model will be asked.
         counter: Gives what counts tokens, once there is something to count; if None, the client's engine where it can,
             else an estimate.
@@ -122,7 +144,8 @@ def quote_of(client: Client, counter: Callable[[], TokenCounter] | None = None) 
     def chosen() -> TokenCounter:
         return counter() if counter else client.counter or EstimatingCounter()
 
-    return ExtractionQuote(Quoter(client.ledger, client.model, chosen, client.meter.price, WRITTEN))
+    quoter = Quoter(client.ledger, client.model, chosen, client.meter.price, WRITTEN)
+    return ExtractionQuote(quoter, narrated_share(store))
 
 
 def quote(
@@ -142,7 +165,7 @@ def quote(
         users: Whose histories.
         counter: Gives what counts tokens, see `quote_of`.
     """
-    quoted = quote_of(client, counter)
+    quoted = quote_of(store, client, counter)
     for chunk in planned_questions(store, client.model, plan, users):
         quoted.add(chunk)
     return quoted.result()
