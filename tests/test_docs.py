@@ -162,7 +162,7 @@ u2,2025-01-05 11:00:00,review,电热水壶,厨房,1,烧水很慢，盖子还漏�
 
 
 @contextmanager
-def scripted(path: Path, spec: str, *, run: str | None = None, concurrency: int | None = None) -> Iterator[Client]:
+def scripted(path: Path, spec: str, *, run: str | None = None, **_limits: Any) -> Iterator[Client]:
     """Stands where `limner.serving.connect` stands, with a model made of rules."""
     with Ledger(Path(path) / LEDGER_FILE) as ledger:
         yield Client(ScriptedEngine(plausible.answer), ledger, run=run or "")
