@@ -24,7 +24,7 @@ demo: $(VENV)/.run ## run everything on the bundled sample and write one HTML pa
 	@$(VENV)/bin/limner demo $(ARGS)
 
 test: $(VENV)/.dev ## run the whole test suite, the embedded model included
-	@$(PY) -m pytest --durations=15 $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses=4 --dist loadgroup --durations=15 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, types and layers
 	@$(PY) -m ruff check $(CODE)

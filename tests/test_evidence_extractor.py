@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
+from tomllib import loads
 
 import pytest
 
@@ -118,10 +120,7 @@ def test_the_manual_s_example_says_what_it_says() -> None:
 
 
 def test_every_reason_has_words_on_the_page_in_both_languages() -> None:
-    import tomllib
-
-    source = Path(__file__).parents[1] / "src" / "limner" / "reports" / "words.toml"
-    words = tomllib.loads(source.read_text(encoding="utf-8"))
+    words = loads((files("limner.reports") / "words.toml").read_text(encoding="utf-8"))
     wanted = {code for code, reason in REASONS.items() if reason.status != "supported"} | {UNRELATED}
     assert wanted <= set(words["en"]["reason"])
     assert wanted <= set(words["zh"]["reason"])

@@ -165,6 +165,16 @@ def test_killed_again_and_again_it_still_ends(
     assert results(tmp_path) == (signals, personas)
 
 
+@contextmanager
+def listening_to_ctrl_c() -> Iterator[None]:
+    """A shell script's background jobs ignore Ctrl-C, and so does what they start; here a child hears it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_says_so_and_loses_nothing(
     model: Counted, clean: tuple[int, list[Any], list[Any]], tmp_path: Path
 ) -> None:
@@ -174,7 +184,7 @@ def test_ctrl_c_says_so_and_loses_nothing(
     model.alarm = before + calls // 2
     model.reached.clear()
     model.release.clear()
-    with extract(tmp_path / "w", model) as process:
+    with listening_to_ctrl_c(), extract(tmp_path / "w", model) as process:
         assert model.reached.wait(60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
