@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from limner.agents.extractor.schema import WORDINGS
+from limner.agents.portraitist.schema import narrative_pattern
 from limner.errors import LimnerError
-from limner.serving.grammar import MAX_COUNTED, grammar_of_choices, grammar_of_schema
+from limner.serving.grammar import MAX_COUNTED, grammar_of_choices, grammar_of_pattern, grammar_of_schema
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[a-z][a-z0-9-]*|\{\d+,\d*\}|[()|*?]')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[a-z][a-z0-9-]*|\{\d+(?:,\d*)?\}|[()|*+?]')
 
 
 def pattern(grammar: str) -> re.Pattern[str]:
@@ -220,3 +222,37 @@ def test_what_cannot_be_held_to_is_refused(schema: dict[str, Any]) -> None:
 def test_choices_need_labels(labels: tuple[str, ...]) -> None:
     with pytest.raises(LimnerError, match="label"):
         grammar_of_choices(labels)
+
+
+ASKED = {
+    **{f"feeling {lang}": wording.feeling_pattern for lang, wording in WORDINGS.items()},
+    **{f"history {lang}": wording.history_pattern for lang, wording in WORDINGS.items()},
+    **{f"narrative {lang}": narrative_pattern(lang, 3) for lang in WORDINGS},
+}
+"""Every form that limner asks an answer to have."""
+
+
+@pytest.mark.parametrize("form", ASKED.values(), ids=ASKED.keys())
+def test_a_pattern_admits_what_it_matches(form: str) -> None:
+    admitted = pattern(grammar_of_pattern(form))
+
+    @given(st.from_regex(re.compile(form), fullmatch=True))
+    @settings(max_examples=40, deadline=None)
+    def matches(text: str) -> None:
+        assert admitted.fullmatch(text)
+
+    @given(st.from_regex(re.compile(form), fullmatch=True), st.data())
+    @settings(max_examples=80, deadline=None)
+    def changed(text: str, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(text)))
+        other = text[:place] + data.draw(st.sampled_from(["\n", "x", "1", "：", ""])) + text[place + 1 :]
+        assert bool(admitted.fullmatch(other)) == bool(re.fullmatch(form, other))
+
+    matches()
+    changed()
+
+
+@pytest.mark.parametrize("form", ["a.b", "^a", "a$", r"\d+", r"\bword", "(?:a|b)", "(?=a)"])
+def test_what_a_pattern_cannot_be_held_to_is_refused(form: str) -> None:
+    with pytest.raises(LimnerError, match="No grammar is written for"):
+        grammar_of_pattern(form)

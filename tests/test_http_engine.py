@@ -218,6 +218,39 @@ def test_response_format_refused_falls_back_to_words_once() -> None:
     assert "JSON schema" in stub.bodies[1]["messages"][0]["content"]
 
 
+def test_the_form_of_an_answer_is_sent_as_local_servers_take_it() -> None:
+    with serve(lambda n, b: completion("like: tea")) as stub:
+        ask(stub.url, question(pattern="like: [^\\n]{1,9}"))
+    assert stub.bodies[0]["structured_outputs"] == {"regex": "like: [^\\n]{1,9}"}
+    assert stub.bodies[0]["grammar"] == 'root ::= "l" "i" "k" "e" ":" " " [^\\n] {1,9}\n'
+
+
+def test_a_server_that_knows_no_forms_is_asked_without_them() -> None:
+    def reply(n: int, body: dict[str, object]) -> Reply:
+        for field in ("grammar", "structured_outputs"):
+            if field in body:
+                return error(400, f"Extra inputs are not permitted: {field}")
+        return completion("like: tea")
+
+    with serve(reply) as stub:
+        asked = [question(text, pattern="like: [^\\n]{1,9}") for text in "ab"]
+        outcomes = ask(stub.url, *asked, concurrency=1)
+    assert [o.text for o in outcomes] == ["like: tea"] * 2
+    assert len(stub.bodies) == 4
+
+
+def test_a_hosted_service_is_sent_no_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with serve(lambda n, b: completion("like: tea")) as stub:
+        monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
+        spec = parse_spec("openai:m")
+        assert isinstance(spec, HttpSpec)
+        engine = HttpEngine(spec)
+        assert len(list(engine.run([question(pattern="like: [^\\n]{1,9}")]))) == 1
+        engine.close()
+    assert not {"grammar", "structured_outputs"} & set(stub.bodies[0])
+
+
 def test_fields_a_server_refuses_are_left_out() -> None:
     def reply(n: int, body: dict[str, object]) -> Reply:
         if "logprobs" in body:

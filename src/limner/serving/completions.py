@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from limner.serving.grammar import grammar_of_pattern
 from limner.serving.request import MALFORMED, ChatAnswer, ChatFailure, ChatRequest, Outcome
 
 WRAPPING_TOKENS = 48
@@ -35,11 +36,15 @@ FEATURES = (
     Feature("logprobs", ("logprob",)),
     Feature("temperature", ("temperature",)),
     Feature("seed", ("seed",)),
+    Feature("structured_outputs", ("structured_outputs", "regex")),
+    Feature("grammar", ("grammar",)),
     Feature("response_format", ("response_format", "json_schema", "structured", "schema", "guided", "grammar")),
 )
 
 
-def payload(request: ChatRequest, model: str, limit_field: str, without: Collection[str] = ()) -> dict[str, Any]:
+def payload(
+    request: ChatRequest, model: str, limit_field: str, without: Collection[str] = (), *, holds_forms: bool = False
+) -> dict[str, Any]:
     """The request as a chat completion's arguments.
 
     Args:
@@ -47,6 +52,7 @@ def payload(request: ChatRequest, model: str, limit_field: str, without: Collect
         model: The model's name at the server.
         limit_field: What the server calls the limit of written tokens.
         without: Fields this server has refused; a refused `response_format` is said in words instead.
+        holds_forms: Whether to send the form of the answer as vLLM and llama.cpp take it; each ignores the other's.
     """
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
     schema = _wire_schema(request)
@@ -64,6 +70,9 @@ def payload(request: ChatRequest, model: str, limit_field: str, without: Collect
         }
         if "response_format" in without:
             messages[-1]["content"] += _in_words(request)
+    if request.pattern and holds_forms:
+        forms = {"structured_outputs": {"regex": request.pattern}, "grammar": grammar_of_pattern(request.pattern)}
+        body["extra_body"] = {name: value for name, value in forms.items() if name not in without}
     return {name: value for name, value in body.items() if name not in without}
 
 

@@ -119,7 +119,8 @@ class Endpoint:
         openai = self._openai
         for _ in range(len(FEATURES) + 2):
             without, limit_field = self._without, self._limit_field
-            body = payload(request, self._spec.model, limit_field, without)
+            held = self._spec.service.holds_forms
+            body = payload(request, self._spec.model, limit_field, without, holds_forms=held)
             try:
                 response = self._client.chat.completions.create(**body)
                 return outcome(request, response, time.perf_counter() - started)
@@ -141,8 +142,9 @@ class Endpoint:
         text = str(error).lower()
         if self._limit_field in text and "max_completion_tokens" in text and "max_tokens" in text:
             return self._limit_field
+        sent = {*body, *body.get("extra_body", ())}
         for feature in FEATURES:
-            if feature.field in body and any(word in text for word in feature.words):
+            if feature.field in sent and any(word in text for word in feature.words):
                 return feature.field
         if "response_format" in body and not any(word in text for word in _TOO_LONG):
             return "response_format"

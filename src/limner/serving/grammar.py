@@ -1,4 +1,4 @@
-r"""Grammars that hold a model to one of some labels, or to a JSON schema without any white space.
+r"""Grammars that hold a model to one of some labels, to a regular expression, or to a JSON schema without white space.
 
 The engines' own JSON-schema grammars allow white space, and small models then indent: several times the tokens for the
 same answer, and written tokens are the bill. So the part of JSON Schema that limner uses is turned into an EBNF grammar
@@ -13,6 +13,7 @@ to write into a label or a sentence.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,31 @@ def grammar_of_choices(choices: Sequence[str]) -> str:
     if not choices or not all(choices):
         raise LimnerError("A question with choices needs at least one label, and none of them empty.")
     return f"root ::= {' | '.join(map(_literal, choices))}\n"
+
+
+_PIECE = re.compile(r"\[(?:[^\]\\]|\\.)*\]|\{\d+(?:,\d*)?\}|\(\?|[()|*+?]|\\.|[^\\]", re.DOTALL)
+"""A piece of a regular expression: a class, a count, a sign, an escaped character or a plain one."""
+
+
+def grammar_of_pattern(pattern: str) -> str:
+    """A grammar that admits what a regular expression matches as a whole.
+
+    Known are plain and escaped characters, classes, groups, `|` and counts: what `ChatRequest.pattern` may hold.
+
+    Raises:
+        LimnerError: The expression uses something else.
+    """
+    parts: list[str] = []
+    for piece in _PIECE.findall(pattern):
+        if piece in (".", "^", "$", "(?") or re.fullmatch(r"\\[A-Za-mo-z0-9]", piece):
+            raise LimnerError(f"No grammar is written for {piece!r} in the answer's form {pattern!r}.")
+        if piece[0] == "[":
+            parts.append(piece.replace("\n", "\\n"))
+        elif piece in "()|*+?" or re.fullmatch(r"\{.+\}", piece):
+            parts.append(piece)
+        else:
+            parts.append(_literal("\n" if piece == "\\n" else piece[-1]))
+    return f"root ::= {' '.join(parts)}\n"
 
 
 def grammar_of_schema(schema: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ class Service:
         concurrency: Calls at once, unless told otherwise.
         limit_field: The request's field that limits written tokens.
         key_required: Whether the service answers nobody without a key.
+        holds_forms: Whether a server there may take vLLM's `structured_outputs` or llama.cpp's `grammar`, which hold an
+            answer to a regular expression. Hosted services refuse what they do not know.
     """
 
     scheme: str
@@ -47,6 +49,7 @@ class Service:
     concurrency: int
     limit_field: str = "max_tokens"
     key_required: bool = False
+    holds_forms: bool = False
 
 
 SERVICES = {
@@ -61,9 +64,9 @@ SERVICES = {
             limit_field="max_completion_tokens",
             key_required=True,
         ),
-        Service("vllm", "http://127.0.0.1:8000/v1", "LIMNER_VLLM_URL", ("LIMNER_API_KEY",), concurrency=16),
+        Service("vllm", "http://127.0.0.1:8000/v1", "LIMNER_VLLM_URL", ("LIMNER_API_KEY",), 16, holds_forms=True),
         # Never OPENAI_API_KEY: a key for OpenAI is not sent to an address that somebody typed.
-        Service("http", "", "", ("LIMNER_API_KEY",), concurrency=PLAIN_CONCURRENCY),
+        Service("http", "", "", ("LIMNER_API_KEY",), PLAIN_CONCURRENCY, holds_forms=True),
     )
 }
 
