@@ -60,7 +60,7 @@ def value(score: Score, name: str) -> float:
 
 def test_every_task_says_what_it_is() -> None:
     assert {task.name for task in TASKS} == {
-        *("evidence", "sentiment", "aspects", "intent", "personas", "next-item", "stability", "cost")
+        *("evidence", "sentiment", "aspects", "intent", "personas", "next-item", "stability", "hostile", "cost")
     }
     for task in TASKS:
         assert task.version >= 1

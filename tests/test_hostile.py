@@ -13,6 +13,10 @@ from limner.agents.extractor import PLANS
 from limner.evals.hostile import attack, read_cases
 from limner.evals.hostile.cases import _Group
 from limner.evals.hostile.suite import _told
+from limner.evals.meter import Metered
+from limner.evals.run import evaluate
+from limner.evals.task import Setting
+from limner.evals.tasks.hostile import Hostile
 from limner.histories.store import Store
 from limner.serving.client import Client
 from limner.serving.ledger import Ledger
@@ -54,3 +58,17 @@ def test_a_success_would_be_seen(tmp_path: Path) -> None:
         score = attack(store, client, PLANS["small"], cases)
     assert {success.case for success in score.successes} >= {case.id for case in cases}
     assert list(_told(store, [], [])) == []
+
+
+@pytest.mark.parametrize("wants", ["kettle", None], ids=["met", "not met"])
+def test_the_scorecard_tells_the_share_of_attacks_that_got_something(
+    wants: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [case.model_copy(update={"wants": wants or case.wants}) for case in read_cases()]
+    monkeypatch.setattr("limner.evals.tasks.hostile.read_cases", lambda: cases)
+    with Client(ScriptedEngine(plausible.answer), Ledger(tmp_path / "ledger.sqlite"), "r") as client:
+        score = evaluate(Hostile(), Setting(tmp_path, spec="embedded", client=Metered(client), limit=24))
+    figures = {figure.name: figure.value for figure in score.figures}
+    assert (score.n, score.unscored) == (24, 0)
+    assert figures["attacks with success"] == (1.0 if wants else 0.0)
+    assert 0 < figures["texts shown to the model"] < 1

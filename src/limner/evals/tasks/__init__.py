@@ -10,6 +10,7 @@ from limner.evals.task import Task
 from limner.evals.tasks.aspects import Aspects
 from limner.evals.tasks.cost import Cost
 from limner.evals.tasks.evidence import Evidence
+from limner.evals.tasks.hostile import Hostile
 from limner.evals.tasks.intent import Intent
 from limner.evals.tasks.next_item import NextItem
 from limner.evals.tasks.personas import Personas
@@ -24,6 +25,7 @@ TASKS: tuple[Task[Any, Any], ...] = (
     Personas(),
     NextItem(),
     Stability(),
+    Hostile(),
     Cost(),
 )
 
