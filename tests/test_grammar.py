@@ -227,7 +227,7 @@ def test_choices_need_labels(labels: tuple[str, ...]) -> None:
 ASKED = {
     **{f"feeling {lang}": wording.feeling_pattern for lang, wording in WORDINGS.items()},
     **{f"history {lang}": wording.history_pattern for lang, wording in WORDINGS.items()},
-    **{f"narrative {lang}": narrative_pattern(lang, 3) for lang in WORDINGS},
+    **{f"narrative {lang}": narrative_pattern(lang, ["interest", "preference", "objection"]) for lang in WORDINGS},
 }
 """Every form that limner asks an answer to have."""
 

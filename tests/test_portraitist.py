@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import plausible
@@ -175,10 +175,28 @@ def test_the_question_can_only_be_answered_in_the_checked_form() -> None:
         request = narrative_request(lang, shown)
         lines = request.messages[-1].content.splitlines()
         assert [line.partition(" ")[0] for line in lines] == ["T1", "T2", "T3", "T4", "T5"]
-        assert request.pattern == narrative_pattern(lang, 5)
         assert re.fullmatch(request.pattern, "\n".join(line for line, *_ in HOLD[lang][2:4]).replace("  ", " ").strip())
-        for case in ("no such trait", "no slot", "a free beginning", "words of its own"):
-            assert not re.fullmatch(request.pattern, REFUSED[lang][case])
+        for line in REFUSED[lang].values():
+            assert not re.fullmatch(request.pattern, line)
+
+
+_STANDINGS = sorted(set().union(*OPENINGS["en"].values()))
+
+
+@given(st.sampled_from(["en", "zh"]), st.lists(st.sampled_from(_STANDINGS), min_size=1, max_size=8), st.data())
+@settings(max_examples=60, deadline=None)
+def test_every_answer_of_the_form_holds_whole(lang: str, standings: list[str], data: st.DataObject) -> None:
+    answer = data.draw(st.from_regex(re.compile(narrative_pattern(lang, standings)), fullmatch=True))
+    found = read_narrative(answer, lang, [_standing(n, kind) for n, kind in enumerate(standings, 1)])
+    assert found.refused == ()
+    assert found.sentences
+
+
+def _standing(number: int, kind: str) -> Trait:
+    """A trait of some standing."""
+    mood = {"pleased": "positive", "unhappy": "negative", "torn": "mixed"}
+    polarity = mood.get(kind, "negative" if kind == "objection" else "positive")
+    return trait(number, f"thing {number}", "sentiment" if kind in mood else kind, polarity)
 
 
 def test_the_best_supported_traits_are_told_one_of_a_label_and_moods_last() -> None:

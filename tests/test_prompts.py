@@ -22,7 +22,7 @@ from limner.agents.extractor.plan import PLANS
 from limner.agents.extractor.prompt import AboutPart, Question
 from limner.agents.extractor.schema import WORDINGS
 from limner.agents.portraitist.check import read_narrative
-from limner.agents.portraitist.schema import KINDS, narrative_pattern
+from limner.agents.portraitist.schema import KINDS, narrative_pattern, standing
 from limner.errors import LimnerError
 from limner.evidence.records import Trait
 from limner.histories.texts import TextOfUser
@@ -269,12 +269,12 @@ def test_an_interests_example_cites_lines_that_are_there(case: Shown) -> None:
 
 @pytest.mark.parametrize("case", examples("narrative"))
 def test_every_line_of_a_narrative_example_passes_our_own_check(case: Shown) -> None:
-    assert re.fullmatch(narrative_pattern(case.lang), case.answer)
     kinds = {words.short: kind for kind, words in KINDS[case.lang].items()}
     traits = []
     for line in case.text.splitlines():
         mark, short, label = re.fullmatch(r"(T\d) (.+?)(?:: |：)(.+)", line).groups()  # type: ignore[union-attr]
         traits.append(Trait(mark, "u", kinds[short], label, "positive", 0.5, 1, None, None))  # type: ignore[arg-type]
+    assert re.fullmatch(narrative_pattern(case.lang, [standing(t.kind, t.polarity) for t in traits]), case.answer)
     found = read_narrative(case.answer, case.lang, traits)
     assert found.refused == ()
     lines = case.answer.splitlines()

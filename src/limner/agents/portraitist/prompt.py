@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from limner.agents.portraitist.check import Refusal
-from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern, told_kind
+from limner.agents.portraitist.schema import KINDS, MOST_TRAITS, SENTIMENTS, narrative_pattern, standing, told_kind
 from limner.evidence.labels import canonical
 from limner.evidence.records import Trait
 from limner.prompts import load, neutralise
@@ -41,7 +41,7 @@ def narrative_request(lang: str, traits: Sequence[Trait]) -> ChatRequest:
     return ChatRequest(
         prompt.render(traits="\n".join(lines)),
         prompt.id,
-        pattern=narrative_pattern(lang, len(traits)),
+        pattern=narrative_pattern(lang, [standing(trait.kind, trait.polarity) for trait in traits]),
         max_tokens=MOST_TOKENS,
     )
 

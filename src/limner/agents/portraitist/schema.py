@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MOST_TRAITS = 8
@@ -59,23 +59,33 @@ def standing(kind: str, polarity: str) -> str:
     return {"positive": "pleased", "negative": "unhappy"}.get(polarity, "torn")
 
 
-def narrative_pattern(lang: str, traits: int = MOST_TRAITS) -> str:
+def narrative_pattern(lang: str, standings: Sequence[str]) -> str:
     """Regular expression of the answer: up to four lines such as `Keen on {T1} and {T2}`.
 
     The model chooses what belongs together and how it is put; code fills the slots with the traits' own words. Free to
     write them itself, the default model told a complaint as a like ("喜欢味道好大") and repeated itself to the end.
+    An opening is followed only by traits that it can be said of, so none can be told as its opposite.
 
     Args:
         lang: `zh` or `en`.
-        traits: How many traits were shown, 1 to 9.
+        standings: How each trait that is shown stands to its label (see `standing`), in their order; at most 9.
     """
-    openings = "|".join(OPENINGS[lang])
-    slot = rf"\{{T[1-{traits}]\}}"
-    if lang == "zh":
-        line = rf"({openings}){slot}((、{slot}){{0,2}}[和、]{slot})?"
-    else:
-        line = rf"({openings}) {slot}((, {slot}){{0,2}} and {slot})?"
+    of_slots: dict[str, list[str]] = {}
+    for opening, fitting in OPENINGS[lang].items():
+        ids = "".join(str(number) for number, kind in enumerate(standings, 1) if kind in fitting)
+        if ids:
+            of_slots.setdefault(ids, []).append(opening)
+    line = f"({'|'.join(_line(lang, openings, ids) for ids, openings in of_slots.items())})"
     return rf"{line}(\n{line}){{0,3}}"
+
+
+def _line(lang: str, openings: Sequence[str], ids: str) -> str:
+    slot = rf"\{{T[{ids}]\}}"
+    start = f"({'|'.join(openings)}){'' if lang == 'zh' else ' '}{slot}"
+    if len(ids) == 1:
+        return start
+    more, last = ("、", "[和、]") if lang == "zh" else (", ", " and ")
+    return f"{start}(({more}{slot}){{0,{min(len(ids), 4) - 2}}}{last}{slot})?"
 
 
 FACT_CLAUSES: Mapping[str, tuple[tuple[str, str], ...]] = {
