@@ -137,6 +137,9 @@ def _take(tokens: list[Token], index: int, token: Token, reach: _Reach, denied: 
         if (chinese and reach.used) or token.text == "nor":
             reach.count = 0
         _mark(token, reach.count, denied)
+        if chinese and index == len(tokens) - 1:
+            for part in token.parts[1:]:  # 声音不大: with nothing behind it, it denies its own word.
+                _mark(part, reach.count + 1, denied)
         reach.count, reach.used = reach.count + 1, False
         return
     if chinese and reach.used and "transparent" in tags and token.text in _DEGREES:
