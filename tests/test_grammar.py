@@ -250,9 +250,15 @@ def test_a_pattern_admits_what_it_matches(form: str) -> None:
 
     matches()
     changed()
+    assert all(kept.isascii() for kept in re.findall(r"\[\^([^]]*)\]", form)), "xgrammar forbids ASCII characters only"
 
 
 @pytest.mark.parametrize("form", ["a.b", "^a", "a$", r"\d+", r"\bword", "(?:a|b)", "(?=a)"])
 def test_what_a_pattern_cannot_be_held_to_is_refused(form: str) -> None:
     with pytest.raises(LimnerError, match="No grammar is written for"):
         grammar_of_pattern(form)
+
+
+def test_a_tag_may_hold_the_colon_that_films_have_in_their_titles() -> None:
+    assert re.fullmatch(WORDINGS["zh"].history_pattern, "兴趣 喜剧：3,4\n打算 看《速度与激情：特：28,3,43")
+    assert re.fullmatch(WORDINGS["en"].history_pattern, "interest alien：covenant: 3")

@@ -68,8 +68,11 @@ class Wording:
 
     @property
     def history_pattern(self) -> str:
-        """Regular expression of the answer to the history question."""
-        tag = f"[^\\n:：0-9]{{2,{self.longest_tag}}}"
+        """Regular expression of the answer to the history question.
+
+        A tag may hold a full-width colon: titles of films do, and the engine's grammar forbids only ASCII characters.
+        """
+        tag = f"[^\\n:0-9]{{2,{self.longest_tag}}}"
         line = f"({self.interest}|{self.intent}) {tag}{self.colon}[0-9]{{1,2}}(,[0-9]{{1,2}}){{0,2}}"
         return f"{line}(\\n{line}){{0,5}}"
 
