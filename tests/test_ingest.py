@@ -632,7 +632,9 @@ def test_arrow_tables_and_what_is_no_frame(store):
 UNREADABLE = {
     "empty.csv": (b"", DataError, "is empty"),
     "blank.csv": (b"\n \n", DataError, "is empty"),
-    "book.xlsx": (b"PK\x03\x04" + bytes(100), DataError, "Excel"),
+    "book.xlsx": (b"PK\x03\x04" + bytes(100), DataError, "damaged Excel workbook"),
+    "book.csv": (b"PK\x03\x04" + bytes(100), DataError, "ZIP archive"),
+    "text.xlsx": (b"user_id,ts\n", DataError, "named as an Excel workbook but is not"),
     "picture.csv": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), DataError, "picture"),
     "noise.csv": (bytes(range(256)) * 50, DataError, "binary"),
     "fake.parquet": (b"user_id,ts\n", DataError, "named as Parquet but is not"),

@@ -61,7 +61,7 @@ def test_one_object_for_several_sources(tmp_path):
         ("none.csv", None, 2, "There is no file none.csv"),
         ("empty.csv", b"", 1, "empty.csv is empty"),
         ("binary.csv", bytes(range(256)) * 20, 1, "binary.csv is a binary file"),
-        ("sheet.xlsx", b"PK\x03\x04" + bytes(64), 1, "Excel workbook"),
+        ("sheet.xlsx", b"PK\x03\x04" + bytes(64), 1, "damaged Excel workbook"),
         ("folder", "folder", 2, "holds no data file"),
         ("nobody.csv", b"a,b\n1,2\n", 2, "looks like user_id"),
     ],

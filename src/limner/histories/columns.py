@@ -21,12 +21,14 @@ class Column:
         text: SQL for its value as text; null where there is none.
         json: SQL for its value as JSON, for `attrs`; null where there is none.
         nested: It lies inside another column, which holds its value too.
+        holds: Its values may be objects, whose members a mapping may name by their dotted path.
     """
 
     name: str
     text: str
     json: str
     nested: bool = False
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def _form(kind: str) -> _TypeForm:
 def typed_column(name: str, column: str, kind: str) -> Column:
     """A column of a DuckDB table, given its type's name there."""
     form = _form(kind)
-    return Column(name, f"({form.text.format(c=column)})", f"({form.json.format(c=column)})")
+    return Column(
+        name, f"({form.text.format(c=column)})", f"({form.json.format(c=column)})", holds=form in (_NESTED, _WORDS)
+    )
 
 
 def find(raw: Raw, name: str) -> Column | None:

@@ -26,6 +26,7 @@ from limner.histories.columns import Raw, find_column
 from limner.histories.dates import date_order
 from limner.histories.guessing import file_words, guess
 from limner.histories.mapping import KINDS, Mapping
+from limner.histories.nested import with_paths
 from limner.histories.quarantine import Quarantine
 from limner.histories.reading import Reader
 from limner.histories.refresh import refresh_facts
@@ -145,7 +146,7 @@ class _Load:
                 total = len(sources) + (frame is not None)
                 for number, source in enumerate(sources):
                     self.progress(source.name, number, total)
-                    raw = reader.read(source, self.mapping.encoding if self.mapping else "")
+                    raw = reader.read(source, self.mapping)
                     self._take(connection, raw, source.name, quarantine, number)
                 if frame is not None:
                     self.progress(FRAME, total - 1, total)
@@ -194,6 +195,8 @@ class _Load:
     ) -> None:
         """Maps and stages one source that was read."""
         mapping = self.mapping
+        if mapping is not None:
+            raw = with_paths(connection, raw, mapping)
         doubts: tuple[str, ...] = ()
         signature = tuple(c.name for c in raw.columns)
         if mapping is None:

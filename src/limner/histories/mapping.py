@@ -79,6 +79,8 @@ class Mapping:
         drop: Columns to leave out altogether.
         volatile: Columns kept in `attrs` that are no part of what identifies an event, such as a count of likes.
         negative: The kind of events whose quantity or amount is below zero, such as `return`; empty: as they are.
+        records: The dotted path of a list inside each JSON or XML record whose members are the rows; empty: no list.
+        element: The XML element that is a row; empty: the one that repeats.
     """
 
     kind: Kind = "events"
@@ -93,6 +95,8 @@ class Mapping:
     drop: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     negative: str = ""
+    records: str = ""
+    element: str = ""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -200,6 +204,8 @@ _KEYS: dict[str, Any] = {
     "undated": _word,
     "encoding": _word,
     "negative": _word,
+    "records": _word,
+    "element": _word,
     "drop": _names,
     "volatile": _names,
     "columns": _columns,

@@ -6,8 +6,8 @@ is the file read again row by row in Python, which keeps the good rows and gives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,13 @@ from limner.histories.columns import Column, Raw, to_arrow, typed_column
 from limner.histories.delimited import DELIMITERS, Dialect, Record, careful_records, sniff, unique_names
 from limner.histories.documents import Shape, careful_documents, shape_of
 from limner.histories.encodings import detect_encoding, judge_encoding, lines, open_bytes, transcode
+from limner.histories.mapping import Mapping
+from limner.histories.markup import declared_encoding, element_records, row_element
+from limner.histories.nested import MAX_COLUMNS, spread
 from limner.histories.quarantine import Quarantine
-from limner.histories.sources import Source
+from limner.histories.sources import Format, Source
 from limner.histories.store import quote_path
+from limner.histories.workbooks import sheet_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,14 +34,11 @@ if TYPE_CHECKING:
 BATCH = 20_000
 """Rows that careful reading holds before it writes them."""
 
+BATCH_CHARACTERS = 32 << 20
+"""Characters of rows that it holds at most, but for the last one."""
+
 MAX_OBJECT = 64 << 20
 """Bytes one JSON object may have."""
-
-MAX_COLUMNS = 2_000
-"""Columns a source may have. More are keys that are really values, such as one key per user."""
-
-NESTED_SAMPLE = 1_000
-"""Rows in which nested JSON objects are looked for, to offer `user.id` as a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +55,20 @@ class Reader:
     quarantine: Quarantine
     scratch: Path
 
-    def read(self, source: Source, encoding: str = "") -> Raw:
+    def read(self, source: Source, mapping: Mapping | None = None) -> Raw:
         """Reads a file into the table `raw`, replacing the one before.
+
+        Args:
+            source: The file.
+            mapping: What is known of how to read it, if anything: its encoding, and where in it the rows are.
 
         Raises:
             DataError: The file as a whole cannot be read.
         """
         self.connection.execute("DROP TABLE IF EXISTS raw")
-        if source.format == "parquet":
-            return self._parquet(source)
         before = self.quarantine.count
-        found = detect_encoding(source, encoding)
-        raw = (self._delimited if source.format == "delimited" else self._json)(source, found)
-        bad = self.quarantine.count - before
-        return Raw(raw.table, raw.row, raw.columns, bad)
+        raw = READERS[source.format](self, source, mapping or Mapping())
+        return replace(raw, bad=self.quarantine.count - before)
 
     def read_frame(self, frame: pd.DataFrame | pa.Table | Any) -> Raw:
         """Takes a pandas or Polars frame, or an Arrow table, as the table `raw`."""
@@ -81,7 +82,7 @@ class Reader:
             self.connection.unregister("frame")
         return self._typed(names, first=1)
 
-    def _parquet(self, source: Source) -> Raw:
+    def _parquet(self, source: Source, _: Mapping) -> Raw:
         try:
             path = quote_path(self._safe(source.path))
             cursor = self.connection.execute(f"SELECT * FROM read_parquet({path}, hive_partitioning = false) LIMIT 0")
@@ -99,7 +100,8 @@ class Reader:
         columns = tuple(typed_column(n, f"c{i}", t) for i, (n, t) in enumerate(zip(names, types, strict=True)))
         return Raw("raw", f"rowid + {first}", columns)
 
-    def _delimited(self, source: Source, encoding: str) -> Raw:
+    def _delimited(self, source: Source, mapping: Mapping) -> Raw:
+        encoding = detect_encoding(source, mapping.encoding)
         dialect = self._dialect(source, encoding)
         columns = tuple(Column(n, f"c{i}", f"to_json(c{i})") for i, n in enumerate(dialect.names))
         clean = self._as_utf8(source, encoding)
@@ -116,90 +118,45 @@ class Reader:
         dialect = sniff(head, tabs=".tsv" in source.path.name.lower() or ".tab" in source.path.name.lower())
         if not dialect.names:
             raise DataError(f"{source.path} has no columns that can be told apart. Is it a table with {DELIMITERS}?")
-        if len(dialect.names) > MAX_COLUMNS:
-            raise DataError(f"{source.path} has {len(dialect.names):,} columns; {MAX_COLUMNS:,} are the most.")
+        self._check_width(source, dialect)
         return dialect
 
-    def _json(self, source: Source, encoding: str) -> Raw:
+    def _check_width(self, source: Source, dialect: Dialect) -> None:
+        if len(dialect.names) > MAX_COLUMNS:
+            raise DataError(f"{source.path} has {len(dialect.names):,} columns; {MAX_COLUMNS:,} are the most.")
+
+    def _excel(self, source: Source, _: Mapping) -> Raw:
+        dialect, records = sheet_records(source.path, source.part)
+        self._check_width(source, dialect)
+        columns = tuple(Column(n, f"c{i}", f"to_json(c{i})") for i, n in enumerate(dialect.names))
+        self._carefully(self._good(source, records), len(columns))
+        return Raw("raw", "_row", columns)
+
+    def _json(self, source: Source, mapping: Mapping) -> Raw:
+        encoding = detect_encoding(source, mapping.encoding)
         shape = shape_of(source.head.decode(encoding, "replace").removeprefix("\ufeff"))
         clean = self._as_utf8(source, encoding)
         if clean is not None and self._strictly(_json_query(*clean, shape)):
-            row = "rowid + 1"
-        else:
-            encoding = self._judged(source, encoding)
-            self._carefully(self._good(source, careful_documents(lines(source, encoding), shape)), 1)
-            row = "_row"
+            return self._documents(source, mapping, "rowid + 1")
+        encoding = self._judged(source, encoding)
+        self._carefully(self._good(source, careful_documents(lines(source, encoding), shape)), 1)
+        return self._documents(source, mapping, "_row")
+
+    def _xml(self, source: Source, mapping: Mapping) -> Raw:
+        head = source.head
+        encoding = mapping.encoding or declared_encoding(head) or detect_encoding(source)
+        element = mapping.element or row_element(head, encoding)
+        with open_bytes(source) as stream:
+            records = element_records(stream, encoding, element, str(source.path))
+            self._carefully(self._good(source, records), 1)
+        return self._documents(source, mapping, "_row")
+
+    def _documents(self, source: Source, mapping: Mapping, row: str) -> Raw:
+        """Gives the keys of the objects read, in the one column of `raw`, a column each."""
         self.connection.execute(f"CREATE TEMP TABLE document AS SELECT {row} AS _row, c0::JSON AS j FROM raw")
         self.connection.execute("DROP TABLE raw")
-        try:
-            return self._spread(source)
-        finally:
-            self.connection.execute("DROP TABLE IF EXISTS document")
-
-    def _spread(self, source: Source) -> Raw:
-        """Gives each key of the JSON objects a column."""
-        self._unwrap()
-        for row, raw in self._rows("SELECT _row, j::VARCHAR FROM document WHERE json_type(j) <> 'OBJECT' ORDER BY ALL"):
-            self.quarantine.add(source.name, int(row), "not a JSON object", raw)
-        self.connection.execute("DELETE FROM document WHERE json_type(j) <> 'OBJECT'")
-        keys = [
-            str(row[0])
-            for row in self.connection.execute(
-                "SELECT k FROM (SELECT unnest(json_keys(j)) AS k, generate_subscripts(json_keys(j), 1) AS p, _row"
-                " FROM document) GROUP BY k ORDER BY min(_row), min(p)"
-            ).fetchall()
-        ]
-        if not keys:
-            raise DataError(f"{source.path} holds no JSON objects. limner reads one object for each row.")
-        if len(keys) > MAX_COLUMNS:
-            raise DataError(
-                f"{source.path} has {len(keys):,} different keys; {MAX_COLUMNS:,} are the most. Write one object a row."
-            )
-        listed = ", ".join(f"x[{i + 1}] AS c{i}" for i in range(len(keys)))
-        pointers = "[" + ", ".join(quote_path(_pointer(key)) for key in keys) + "]::VARCHAR[]"
-        self.connection.execute(
-            f"CREATE TEMP TABLE raw AS SELECT _row, {listed}"
-            f" FROM (SELECT _row, json_extract(j, {pointers}) AS x FROM document)"
-        )
-        columns = []
-        for i, (key, name) in enumerate(zip(keys, unique_names(keys), strict=True)):
-            columns.append(Column(name, f"(c{i} ->> '$')", f"nullif(c{i}, 'null')"))
-            columns.extend(self._nested(f"c{i}", key))
-        return Raw("raw", "_row", tuple(columns))
-
-    def _unwrap(self) -> None:
-        """Replaces one object that only wraps a list of objects, such as `{"data": [...]}`, by the list's members."""
-        first = self.connection.execute("SELECT j::VARCHAR FROM document LIMIT 2").fetchall()
-        if len(first) != 1:
-            return
-        lists = self.connection.execute(
-            "SELECT k FROM (SELECT unnest(json_keys(j)) AS k, j FROM document)"
-            " WHERE json_type(j, '/' || replace(replace(k, '~', '~0'), '/', '~1')) = 'ARRAY'"
-            " AND json_type(j, '/' || replace(replace(k, '~', '~0'), '/', '~1') || '/0') = 'OBJECT'"
-        ).fetchall()
-        if len(lists) == 1:
-            self.connection.execute(
-                "CREATE OR REPLACE TEMP TABLE document AS SELECT row_number() OVER () AS _row, j FROM"
-                " (SELECT unnest(json_extract(j, $path || '[*]')) AS j FROM document)",
-                {"path": f'$."{lists[0][0]}"'},
-            )
-
-    def _nested(self, column: str, name: str) -> list[Column]:
-        """The members of a column of objects, as columns named `name.member`."""
-        found = self.connection.execute(
-            f"SELECT k FROM (SELECT unnest(json_keys({column})) AS k, generate_subscripts(json_keys({column}), 1) AS p"
-            f" FROM (SELECT {column} FROM raw LIMIT {NESTED_SAMPLE}) WHERE json_type({column}) = 'OBJECT')"
-            " GROUP BY k ORDER BY min(p) LIMIT 50"
-        ).fetchall()
-        return [
-            Column(
-                f"{name}.{key}",
-                f"json_extract_string({column}, {quote_path(_pointer(key))})",
-                f"nullif(json_extract({column}, {quote_path(_pointer(key))}), 'null')",
-                nested=True,
-            )
-            for (key,) in found
-        ]
+        wrapped = source.format == "json"
+        return spread(self.connection, self.quarantine, source.name, mapping.records, wrapped=wrapped)
 
     def _good(self, source: Source, records: Iterable[Record]) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Numbers and cells of the good records; the others go to the quarantine."""
@@ -254,10 +211,15 @@ class Reader:
         self.connection.execute(f"CREATE TEMP TABLE raw AS SELECT * FROM read_parquet({quote_path(path)})")
         path.unlink()
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        cursor = self.connection.execute(query)
-        while rows := cursor.fetchmany(1_000):
-            yield from rows
+
+READERS: dict[Format, Callable[[Reader, Source, Mapping], Raw]] = {
+    "parquet": Reader._parquet,
+    "json": Reader._json,
+    "delimited": Reader._delimited,
+    "excel": Reader._excel,
+    "xml": Reader._xml,
+}
+"""How each format is read."""
 
 
 def _csv_query(path: Path, gzipped: bool, dialect: Dialect) -> str:
@@ -279,17 +241,15 @@ def _json_query(path: Path, gzipped: bool, shape: Shape) -> str:
     )
 
 
-def _pointer(key: str) -> str:
-    return "/" + key.replace("~", "~0").replace("/", "~1")
-
-
 def _batches(rows: Iterable[tuple[int, tuple[str, ...]]]) -> Iterator[list[tuple[int, tuple[str, ...]]]]:
     batch: list[tuple[int, tuple[str, ...]]] = []
+    held = 0
     for row in rows:
         batch.append(row)
-        if len(batch) >= BATCH:
+        held += sum(map(len, row[1]))
+        if len(batch) >= BATCH or held >= BATCH_CHARACTERS:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
 

@@ -1,8 +1,8 @@
 """Which files a load reads: files, folders and globs, and of what format each is.
 
 The format is known by the name (`orders.csv.gz`) or, where the name says nothing, by the first bytes. What cannot be a
-table of rows (a spreadsheet, a picture, a program) is refused here by what it is, so that nobody has to guess from a
-parser's message.
+table of rows (a picture, a program, an archive) is refused here by what it is, so that nobody has to guess from a
+parser's message. Each sheet of a workbook is a source of its own; `book.xlsx#Orders` names one of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 
 from limner.errors import DataError, UsageError
 
-Format = Literal["parquet", "json", "delimited"]
+Format = Literal["parquet", "json", "delimited", "excel", "xml"]
 
 FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
@@ -25,6 +25,9 @@ FORMATS: dict[str, Format] = {
     ".json": "json",
     ".jsonl": "json",
     ".ndjson": "json",
+    ".xml": "xml",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
     ".csv": "delimited",
     ".tsv": "delimited",
     ".tab": "delimited",
@@ -36,9 +39,12 @@ FORMATS: dict[str, Format] = {
 HEAD = 1 << 20
 """Bytes looked at to know a file's format, encoding and dialect."""
 
+GZIP = b"\x1f\x8b"
+
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook. Save the sheet as CSV, or unpack the archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file. Save the sheet as CSV"),
+    (b"PK\x03\x04", "a ZIP archive and not named as an Excel workbook (.xlsx). Unpack it first"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file, or one with a password. Save it as .xlsx without one, or as CSV"),
     (b"%PDF", "a PDF. Export the table as CSV"),
     (b"SQLite format 3", "a SQLite database. Export the table as CSV or Parquet"),
     (b"\x89PNG", "a picture"),
@@ -65,14 +71,19 @@ class Source:
         name: How it is named in tables and in the quarantine: relative to the folder given, else the file name.
         format: What its rows are written in.
         gzipped: Whether it must be unpacked.
-        head: Its first bytes, unpacked; at most `HEAD`.
+        part: The sheet of a workbook; empty for other files.
     """
 
     path: Path
     name: str
     format: Format
-    gzipped: bool
-    head: bytes
+    gzipped: bool = False
+    part: str = ""
+
+    @property
+    def head(self) -> bytes:
+        """Its first bytes, unpacked; at most `HEAD`. Read each time, as a folder may have many files."""
+        return _head(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +103,17 @@ def find_sources(paths: Iterable[str | Path]) -> Found:
         UsageError: A path is not there, or a folder or glob holds no data file.
         DataError: A named file is empty, binary or cannot be read.
     """
-    sources: dict[Path, Source] = {}
+    sources: dict[tuple[Path, str], Source] = {}
     empty: list[str] = []
     for path in paths:
         candidates, named = _expand(path)
         for file, name in candidates:
-            source = _look(file, name)
-            if source is not None:
-                sources.setdefault(file.resolve(), source)
-            elif named:
+            looked = _look(file, name)
+            for source in looked:
+                sources.setdefault((file.resolve(), source.part), source)
+            if not looked and named:
                 raise DataError(f"{file} is empty: there is nothing to load from it.")
-            else:
+            if not looked:
                 empty.append(name)
     if not sources:
         raise DataError(f"All {len(empty)} files are empty: there is nothing to load from them.")
@@ -117,7 +128,7 @@ def _expand(given: str | Path) -> tuple[list[tuple[Path, str]], bool]:
         if not files:
             raise UsageError(f"{path} holds no data file. Known endings: {_endings()}, each also with .gz.")
         return [(f, f.relative_to(path).as_posix()) for f in files], False
-    if path.exists():
+    if path.exists() or _sheet_of(path)[1]:
         return [(path, path.name)], True
     if glob.has_magic(str(path)):
         matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
@@ -142,21 +153,51 @@ def _endings() -> str:
     return " ".join(sorted(FORMATS))
 
 
-def _look(path: Path, name: str) -> Source | None:
-    """What a file is by its first bytes; None if it is empty."""
+def _look(path: Path, name: str) -> list[Source]:
+    """What a file is by its first bytes, and its sheets if it is a workbook; nothing if it is empty."""
+    path, sheet = _sheet_of(path)
     if not path.is_file():
         raise UsageError(f"{path} is not a regular file. Give a file, a folder or a pattern.")
+    head = _head(path)
+    if not head.strip():
+        return []
+    form = _format(path, head)
+    if form == "excel":
+        return _sheets(path, name.removesuffix(f"#{sheet}"), sheet)
+    return [Source(path, name, form, _is_gzipped(path))]
+
+
+def _sheet_of(path: Path) -> tuple[Path, str]:
+    """A workbook's file and the sheet that `book.xlsx#Orders` names; no sheet where the path is a file as it stands."""
+    file, _, sheet = str(path).rpartition("#")
+    named = bool(file) and not path.exists() and FORMATS.get(Path(file).suffix.lower()) == "excel"
+    return (Path(file), sheet) if named and Path(file).is_file() else (path, "")
+
+
+def _sheets(path: Path, name: str, wanted: str) -> list[Source]:
+    from limner.histories.workbooks import sheet_names
+
+    names = sheet_names(path)
+    if wanted and wanted not in names:
+        raise UsageError(f"{path} has no sheet {wanted!r} with rows. It has: {', '.join(names)}")
+    chosen = [wanted] if wanted else names
+    alone = len(names) == 1
+    return [Source(path, name if alone else f"{name}#{sheet}", "excel", part=sheet) for sheet in chosen]
+
+
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, unpacked."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
-    gzipped = head.startswith(b"\x1f\x8b")
-    if gzipped:
-        head = _unpack(path)
-    if not head.strip():
-        return None
-    return Source(path, name, _format(path, head), gzipped, head)
+    return _unpack(path) if head.startswith(GZIP) else head
 
 
 def _unpack(path: Path) -> bytes:
@@ -175,17 +216,26 @@ def _unpack(path: Path) -> bytes:
 def _format(path: Path, head: bytes) -> Format:
     if head.startswith(b"PAR1"):
         return "parquet"
+    known = FORMATS.get(_ending(path))
+    if known == "excel" and head.startswith(b"PK"):
+        return known
     for signature, what in SIGNATURES:
         if head.startswith(signature):
             raise DataError(f"{path} is {what}.")
-    known = FORMATS.get(_ending(path))
+    if known == "excel":
+        raise DataError(f"{path} is named as an Excel workbook but is not: it begins with {head[:4]!r}. Save it again.")
     if known == "parquet":
         raise DataError(f"{path} is named as Parquet but is not: its first bytes are {head[:4]!r}. Make it again.")
     if _is_binary(head):
-        raise DataError(f"{path} is a binary file of an unknown kind. limner reads CSV, TSV, JSON, JSONL and Parquet.")
+        raise DataError(
+            f"{path} is a binary file of an unknown kind. limner reads CSV, TSV, JSON, XML, Excel, Parquet."
+        )
     if known:
         return known
-    return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else "delimited"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<?xml"):
+        return "xml"
+    return "json" if start[:1] in (b"{", b"[") else "delimited"
 
 
 def _is_binary(head: bytes) -> bool:
