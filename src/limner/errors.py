@@ -48,6 +48,7 @@ class BudgetError(LimnerError):
 class MissingExtra(LimnerError):
     """An optional package is not installed; the message names the command that installs it."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed. Install it with: pip install 'limner[{extra}]'")
+    def __init__(self, what: str, extra: str, otherwise: str = "") -> None:
+        command = f"{what} is not installed. Install it with: pip install 'limner[{extra}]'"
+        super().__init__(f"{command}\n{otherwise}" if otherwise else command)
         self.extra = extra

@@ -25,6 +25,9 @@ __all__ = ["LEDGER_FILE", "connect", "open_ledger"]
 LEDGER_FILE = "ledger.sqlite"
 """The ledger's file name inside a workspace."""
 
+LOGS = "logs"
+"""The folder inside a workspace for what started servers write."""
+
 
 @contextmanager
 def connect(
@@ -56,8 +59,8 @@ def connect(
     from limner.serving.prices import read_prices
     from limner.serving.spec import parse_spec
 
-    engine = _engine(parse_spec(spec), concurrency)
     folder = Path(store_path).expanduser()
+    engine = _engine(parse_spec(spec), concurrency, folder / LOGS)
     prices = read_prices(folder)
     price = prices.required(spec) if budget is not None and budget.money is not None else prices.find(spec)
     ledger = Ledger(folder / LEDGER_FILE)
@@ -82,9 +85,9 @@ def open_ledger(store_path: Path | str) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def _engine(spec: Spec, concurrency: int | None) -> Engine:
+def _engine(spec: Spec, concurrency: int | None, logs: Path) -> Engine:
     from limner.errors import UsageError
-    from limner.serving.spec import HttpSpec
+    from limner.serving.spec import HttpSpec, VllmSpec
 
     if concurrency is not None and concurrency < 1:
         raise UsageError(f"The concurrency must be 1 or more, not {concurrency}.")
@@ -92,6 +95,10 @@ def _engine(spec: Spec, concurrency: int | None) -> Engine:
         from limner.serving.http import HttpEngine
 
         return HttpEngine(spec, concurrency=concurrency)
+    if isinstance(spec, VllmSpec):
+        from limner.serving.vllm.engine import VllmEngine
+
+        return VllmEngine(spec, logs, concurrency=concurrency)
     from limner.serving.embedded import EmbeddedEngine
 
     return EmbeddedEngine(spec, concurrency=concurrency)

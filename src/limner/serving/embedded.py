@@ -74,6 +74,8 @@ class EmbeddedEngine:
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 
+        An iterator that has none just now is asked again before each step: what comes late joins the batch.
+
         Raises:
             ModelError: The model cannot be fetched or loaded.
         """
@@ -109,6 +111,15 @@ class EmbeddedEngine:
             raise ModelError(f"{name} cannot run in this process ({known.note if known else 'unknown'}).")
         with progress_on_stderr(f"Fetching {known.name}") as progress:
             return Weights(pull(known, progress), self.model, known.context)
+
+    def load(self) -> None:
+        """Fetches and loads the model now rather than at the first request.
+
+        Raises:
+            ModelError: It cannot be fetched or loaded.
+        """
+        refuse_if_forbidden(self.model)
+        loaded(self._weights())
 
     def count(self, request: ChatRequest) -> int:
         """Tokens of a request as the model reads them. Loads the model."""

@@ -7,7 +7,7 @@
 | `embedded:/path/file.gguf` | a GGUF file |
 | `http://host:port/v1#MODEL` | any OpenAI-compatible address |
 | `openai:MODEL` | OpenAI, or what `OPENAI_BASE_URL` names |
-| `vllm:MODEL` | a running vLLM server: `LIMNER_VLLM_URL`, or this machine's port 8000 |
+| `vllm:MODEL` | vLLM on this machine, started unless it is up; or the server that `LIMNER_VLLM_URL` names |
 """
 
 from __future__ import annotations
@@ -108,7 +108,19 @@ class HttpSpec:
         return f"{self.model}@{urlsplit(self.address).netloc}"
 
 
-Spec = EmbeddedSpec | HttpSpec
+@dataclass(frozen=True, slots=True)
+class VllmSpec:
+    """A model that vLLM runs on this machine; started if it is not up, see `limner.serving.vllm`.
+
+    Attributes:
+        model: A model's name in the registry, a path of a folder or a GGUF file, a hub id, or the name under which a
+            running server has it.
+    """
+
+    model: str
+
+
+Spec = EmbeddedSpec | HttpSpec | VllmSpec
 
 
 def parse_spec(text: str) -> Spec:
@@ -127,7 +139,10 @@ def parse_spec(text: str) -> Spec:
         return _parse_address(text)
     if scheme in SERVICES and rest:
         service = SERVICES[scheme]
-        address = os.environ.get(service.variable) or service.address
+        named = os.environ.get(service.variable)
+        if scheme == "vllm" and not named:
+            return VllmSpec(rest)
+        address = named or service.address
         return HttpSpec(service, _checked_address(address, service.variable), rest)
     if scheme in ("embedded", *SERVICES):
         raise UsageError(f"The model spec {text!r} names no model. Write {scheme}:NAME.")
