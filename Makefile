@@ -12,7 +12,7 @@ ARGS ?=
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 CODE := src tests benchmarks docs
-BENCHMARKS ?= $(filter-out benchmarks/exactness.py benchmarks/sentiment_llamacpp.py benchmarks/llamacpp_server.py,$(wildcard benchmarks/*.py))
+BENCHMARKS ?= $(filter-out benchmarks/exactness.py benchmarks/sentiment_llamacpp.py benchmarks/llamacpp_server.py benchmarks/tokens.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fix docs bench clean

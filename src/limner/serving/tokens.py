@@ -65,10 +65,15 @@ class GgufCounter:
 
     def count(self, request: ChatRequest) -> int:
         """Tokens that the model reads."""
+        return len(self.tokens(request))
+
+    def tokens(self, request: ChatRequest) -> list[int]:
+        """The tokens that the model reads."""
         from limner.serving.openvino_model import turns
 
         prompt = self._tokenizer.apply_chat_template(turns(request.messages, self._control), add_generation_prompt=True)
-        return int(self._tokenizer.encode(prompt, add_special_tokens=False).input_ids.shape[1])
+        encoded = self._tokenizer.encode(prompt, add_special_tokens=False).input_ids.data[0]
+        return [int(token) for token in encoded]
 
 
 def estimated_tokens(request: ChatRequest) -> int:
