@@ -3,9 +3,9 @@
     python benchmarks/tokens.py WORKSPACE [--users 30] [--plan small --plan joint] [--block 32]
 
 All counts are of the default model's tokenizer. `raw` is the whole history, every event a line; `naive` is that in one
-prompt. Of each plan: `billed`, all that is sent; `read`, what is left when the engine keeps what it read before in blocks
-of some tokens (32 the embedded engine, 16 vLLM); `written`, from the workspace's ledger where it has answers of that
-prompt, otherwise the means that quotes use; quotes are the customer's words and are not counted. No model is asked.
+prompt. Of each plan: `billed`, all that is sent; `read`, what is left when the engine keeps what it read before, in
+blocks of some tokens (32 the embedded engine, 16 vLLM); `written`, from the workspace's ledger where it has answers of
+that prompt, otherwise the means that quotes use. No model is asked.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def means_written(store: Store) -> dict[PromptId, float]:
         if ledger is None:
             return {}
         found = ledger.rows(
-            "SELECT prompt, version, lang, avg(output_tokens) AS mean FROM calls WHERE outcome = 'answered' GROUP BY 1, 2, 3"
+            "SELECT prompt, version, lang, avg(output_tokens) FROM calls WHERE outcome = 'answered' GROUP BY 1, 2, 3"
         )
     return {PromptId(name, version, lang): float(mean) for name, version, lang, mean in found}
 

@@ -42,7 +42,9 @@ def _root(
 
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
-    from limner.cli import ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, segment, status
+    from limner.cli import (  # isort: skip
+        ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, runs, segment, status,
+    )  # fmt: skip
 
     app.command("demo")(demo.demo)
     app.command("ingest")(ingest.ingest)
@@ -53,6 +55,7 @@ def _register() -> None:
     app.command("copy")(copy.copy)
     app.command("export")(export.export)
     app.command("status")(status.status)
+    app.add_typer(runs.app, name="runs")
     app.add_typer(models.app, name="models")
     app.add_typer(ledger.app, name="ledger")
     app.add_typer(evaluate.app, name="eval")

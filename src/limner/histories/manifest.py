@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,16 @@ one of them, so reading or erasing a person touches a sixteenth of the data."""
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One Parquet file: its path inside the workspace, its bucket (-1: not per user), the commit and the row count."""
+    """One Parquet file: its path inside the workspace, its bucket (-1: not per user), commit, row count and run.
+
+    `run` is empty in workspaces written before runs could be undone.
+    """
 
     path: str
     bucket: int
     seq: int
     rows: int
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,23 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """Runs that were taken back together, and the files that came from them, which stay where they are.
+
+    Attributes:
+        at: When, UTC.
+        seq: The manifest's number then: nothing was committed since if it still is.
+        runs: The runs, oldest first.
+        tables: Their data files.
+    """
+
+    at: str
+    seq: int
+    runs: tuple[RunRecord, ...]
+    tables: Mapping[str, tuple[DataFile, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A whole version of a workspace.
 
@@ -55,12 +76,14 @@ class Manifest:
         buckets: Number of buckets, fixed when the workspace was made.
         tables: Data files of each table.
         runs: The runs that committed, oldest first.
+        undone: What was taken back, the last one last.
     """
 
     seq: int = 0
     buckets: int = BUCKETS
     tables: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
     runs: tuple[RunRecord, ...] = ()
+    undone: tuple[Undone, ...] = ()
 
     def with_commit(self, files: Mapping[str, tuple[DataFile, ...]], run: RunRecord) -> Manifest:
         """This manifest with one more commit."""
@@ -76,13 +99,24 @@ class Manifest:
                 "format": FORMAT,
                 "seq": self.seq,
                 "buckets": self.buckets,
-                "tables": {
-                    name: [[f.path, f.bucket, f.seq, f.rows] for f in files] for name, files in self.tables.items()
-                },
-                "runs": [[r.run, r.command, r.started, r.committed, r.seq, dict(r.summary)] for r in self.runs],
+                "tables": _files_to_json(self.tables),
+                "runs": _runs_to_json(self.runs),
+                "undone": [[u.at, u.seq, _runs_to_json(u.runs), _files_to_json(u.tables)] for u in self.undone],
             },
             ensure_ascii=False,
         )
+
+
+def _files_to_json(tables: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
+    return {name: [[f.path, f.bucket, f.seq, f.rows, f.run] for f in files] for name, files in tables.items()}
+
+
+def _runs_to_json(runs: Sequence[RunRecord]) -> list[Any]:
+    return [[r.run, r.command, r.started, r.committed, r.seq, dict(r.summary)] for r in runs]
+
+
+def _files_from_json(raw: Mapping[str, Any]) -> dict[str, tuple[DataFile, ...]]:
+    return {name: tuple(DataFile(*row) for row in rows) for name, rows in raw.items()}
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -95,9 +129,12 @@ def read_manifest(path: Path) -> Manifest:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["format"] > FORMAT:
             raise WorkspaceError(f"{path} was written by a newer limner (format {raw['format']}). Upgrade limner.")
-        tables = {name: tuple(DataFile(*row) for row in rows) for name, rows in raw["tables"].items()}
         runs = tuple(RunRecord(*row) for row in raw["runs"])
-        return Manifest(raw["seq"], raw["buckets"], tables, runs)
+        undone = tuple(
+            Undone(at, seq, tuple(RunRecord(*row) for row in rows), _files_from_json(files))
+            for at, seq, rows, files in raw.get("undone", ())
+        )
+        return Manifest(raw["seq"], raw["buckets"], _files_from_json(raw["tables"]), runs, undone)
     except OSError as error:
         raise WorkspaceError(f"Cannot read {path}: {error.strerror}. Check the folder's permissions.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -109,6 +109,13 @@ class Store:
                 f"Another limner process has been writing {self.path} for {LOCK_SECONDS:.0f} s. Try again when it ends."
             ) from error
 
+    def change(self, changed: Callable[[Manifest], Manifest]) -> Manifest:
+        """Replaces the manifest by what a function makes of the present one, alone; returns the new one."""
+        with self._locked():
+            manifest = changed(self.manifest())
+            write_manifest(self._manifest_path, manifest)
+        return manifest
+
     @contextmanager
     def read(self, manifest: Manifest | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table over one whole version of the workspace.
@@ -188,6 +195,7 @@ class Commit:
     files: dict[str, list[tuple[Path, int, int]]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
     seq: int | None = None
+    undone: int = 0
 
     def add(self, name: str, rows: pa.Table | list[dict[str, Any]]) -> int:
         """Adds rows, given as an Arrow table or dictionaries with the table's columns; returns how many."""
@@ -248,7 +256,8 @@ class Commit:
     def _sequence(self) -> int:
         """The number this commit expects to get; `finish` holds to it under the lock."""
         if self.seq is None:
-            self.seq = self.store.manifest().seq + 1
+            manifest = self.store.manifest()
+            self.seq, self.undone = manifest.seq + 1, len(manifest.undone)
         return self.seq
 
     def finish(self) -> None:
@@ -267,7 +276,7 @@ class Commit:
                 )
             files = {
                 name: tuple(
-                    DataFile(path.relative_to(self.store.path).as_posix(), bucket, seq, rows)
+                    DataFile(path.relative_to(self.store.path).as_posix(), bucket, seq, rows, self.run)
                     for path, bucket, rows in added
                 )
                 for name, added in self.files.items()
@@ -276,8 +285,10 @@ class Commit:
             write_manifest(self.store._manifest_path, manifest.with_commit(files, record))
 
     def _conflicts(self, manifest: Manifest, seq: int) -> bool:
-        """Whether a table of this commit was written by a commit that this one did not see."""
-        return any(f.seq >= seq for name in self.files for f in manifest.tables.get(name, ()))
+        """Whether a table of this commit was written by a commit that this one did not see, or a run was taken back."""
+        return len(manifest.undone) != self.undone or any(
+            f.seq >= seq for name in self.files for f in manifest.tables.get(name, ())
+        )
 
     def discard(self) -> None:
         """Removes the files of a commit that will not happen.
@@ -285,10 +296,11 @@ class Commit:
         An interrupt can come when the manifest has just been replaced: files that it names are kept.
         """
         try:
-            tables = self.store.manifest().tables
+            manifest = self.store.manifest()
         except WorkspaceError:
             return
-        named = {self.store.path / file.path for files in tables.values() for file in files}
+        versions = [manifest.tables, *(undone.tables for undone in manifest.undone)]
+        named = {self.store.path / f.path for tables in versions for files in tables.values() for f in files}
         used = {path.parent.parent for path in named}
         for folder in self.folders:
             if folder not in used:
