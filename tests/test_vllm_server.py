@@ -215,6 +215,25 @@ def test_a_server_that_is_up_is_used_and_left_up(tmp_path: Path, weights: Path) 
     assert not list((tmp_path / "cache" / "servers").glob("*.json"))
 
 
+def test_models_serve_runs_until_ctrl_c(tmp_path: Path, weights: Path) -> None:
+    command = [sys.executable, "-m", "limner", "models", "serve", f"vllm:{weights}", "--json"]
+    run = subprocess.Popen(
+        [*command, "--port", str(servers.free_port())], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    told = json.loads(run.stdout.readline())
+    with connect(tmp_path, f"vllm:{weights}") as client:
+        assert isinstance(client.ask([question()])[0], ChatAnswer)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 0, errors
+    assert told["models"] == [str(weights)]
+    assert Path(told["log"]).is_file()
+    assert b"vLLM: its log is" in errors
+    assert len(starts(tmp_path)) == 1
+    gone(tmp_path)
+
+
 def test_a_kept_server_that_dies_is_told_of(tmp_path: Path, weights: Path) -> None:
     with keep(f"vllm:{weights}", port=servers.free_port()) as kept:
         os.kill(starts(tmp_path)[0]["pids"][0], signal.SIGKILL)

@@ -36,6 +36,8 @@ class Step:
 def demo(folder: Path, *, model: str = "embedded") -> Iterator[Step]:
     """Runs everything on the sample: load, read, portray, segment, ask, write copy, and one HTML page.
 
+    A server that the spec starts stays up from the first step to the last.
+
     Args:
         folder: Where the demo's workspace and page go; running it again goes on where it was.
         model: The model spec.
@@ -43,10 +45,16 @@ def demo(folder: Path, *, model: str = "embedded") -> Iterator[Step]:
     Yields:
         Each result as it is ready: loads, personas, the segments, one answer, one set of copy, the page's path.
     """
+    from limner.serving import kept_up
+
+    with kept_up():
+        yield from _steps(folder, Workspace(folder / "workspace", model=model))
+
+
+def _steps(folder: Path, workspace: Workspace) -> Iterator[Step]:
     from limner.reports.page import write_page
     from limner.sample import load_sample, sample_folder
 
-    workspace = Workspace(folder / "workspace", model=model)
     for loaded in load_sample(Store.open(workspace.path, create=True)):
         yield Step("Loaded the sample", loaded)
     yield from _personas(workspace)

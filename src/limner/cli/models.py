@@ -1,4 +1,4 @@
-"""`limner models`: which models there are, and fetching their weights."""
+"""`limner models`: which models there are, fetching their weights, and keeping one up for other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 
-app = typer.Typer(help="Models that run in this process: list them, fetch their weights.", no_args_is_help=True)
+app = typer.Typer(help="Models on this machine: list them, fetch their weights, keep one up.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="A model's name, see `limner models list`.")]
 
@@ -73,6 +73,35 @@ def pull(
         print_json(status_of(model).to_dict())
         return
     console().print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command("serve")
+def serve(
+    spec: Annotated[str, typer.Argument(help="embedded, embedded:NAME, embedded:/path/file.gguf or vllm:MODEL.")],
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The port; 8000 or a free one if none is named.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Requests an embedded model works on together.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Keep a model up at an OpenAI-compatible address of this machine, for limner and other programs, until Ctrl-C."""
+    from limner.cli.output import console, print_json
+    from limner.serving.keep import keep
+
+    try:
+        with keep(spec, port=port, concurrency=concurrency) as kept:
+            if json:
+                print_json({"address": kept.address, "models": kept.names, "log": kept.log, "found": kept.found})
+            else:
+                up = "is up already" if kept.found else "is up"
+                console().print(f"{kept.names[0]} {up}: {kept.address}", markup=False, soft_wrap=True)
+                console().print(f"For limner: --model {kept.spec}", markup=False, soft_wrap=True)
+            if not kept.found:
+                kept.wait()
+    except KeyboardInterrupt:
+        raise typer.Exit from None
 
 
 @app.command("prices")

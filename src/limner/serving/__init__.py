@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from limner.serving.ledger import Ledger
     from limner.serving.spec import Spec
 
-__all__ = ["LEDGER_FILE", "connect", "open_ledger"]
+__all__ = ["LEDGER_FILE", "connect", "kept_up", "open_ledger"]
 
 LEDGER_FILE = "ledger.sqlite"
 """The ledger's file name inside a workspace."""
@@ -83,6 +83,15 @@ def open_ledger(store_path: Path | str) -> Iterator[Ledger | None]:
         return
     with Ledger(path) as ledger:
         yield ledger
+
+
+@contextmanager
+def kept_up() -> Iterator[None]:
+    """Within it, a server that a spec starts stays up from one client to the next instead of ending with each."""
+    from limner.serving.vllm.engine import kept_up as servers_kept_up
+
+    with servers_kept_up():
+        yield
 
 
 def _engine(spec: Spec, concurrency: int | None, logs: Path) -> Engine:

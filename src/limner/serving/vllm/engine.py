@@ -145,6 +145,8 @@ def acquire(named: weights.NamedModel, logs: Path, progress: Progress, giving_up
             found = None
         if found is None:
             address = address_of(named.name)
+            for unused in [] if address else [up for up in _up.values() if up.users <= 0]:
+                _end(unused)  # Kept up, and in the new one's way: each takes nearly all of a card's memory.
             found = Up(address) if address else started(named, logs, progress, giving_up)
             if found is None:
                 return None
