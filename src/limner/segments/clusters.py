@@ -149,9 +149,41 @@ def _grouped(points: npt.NDArray[np.float64], k: int, seed: int, criterion: str)
     order = sorted(first, key=lambda label: (-int((fitted.labels_ == label).sum()), first[label]))
     rank = {label: position for position, label in enumerate(order)}
     of = np.array([rank[label] for label in fitted.labels_], dtype=np.int64)
-    squared = fitted.transform(points)[:, order] ** 2
-    inside = squared[np.arange(len(of)), of]
-    variance = max(float(inside.sum()) / (max(len(of) - k, 1) * points.shape[1]), 1e-12)
+    return Clusters(of, _confidence(fitted.transform(points)[:, order] ** 2, of, points.shape[1]), criterion)
+
+
+def _confidence(
+    squared: npt.NDArray[np.float64],
+    of: npt.NDArray[np.int64],
+    dimensions: int,
+    fixed: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.float64]:
+    """The probability of each row's group (see `Clusters`), from squared distances to all centres.
+
+    The variance inside groups is that of the `fixed` rows, all of them if None.
+    """
+    rows = np.arange(len(of))
+    inside = squared[rows, of] if fixed is None else squared[rows[fixed], of[fixed]]
+    variance = max(float(inside.sum()) / (max(len(inside) - squared.shape[1], 1) * dimensions), 1e-12)
     odds = np.exp(-(squared - squared.min(axis=1, keepdims=True)) / (2 * variance))
-    confidence = odds[np.arange(len(of)), of] / odds.sum(axis=1)
-    return Clusters(of, confidence, criterion)
+    found: npt.NDArray[np.float64] = odds[rows, of] / odds.sum(axis=1)
+    return found
+
+
+def place(vectors: Matrix, of: npt.NDArray[np.int64], moving: npt.NDArray[np.bool_], *, seed: int = 0) -> Clusters:
+    """Puts some rows into the nearest of groups that others already form; the others stay where they are.
+
+    Args:
+        vectors: Shape (rows, dimensions).
+        of: The group of each row, 0 and up; of moving rows the group that they were in, or -1 for none.
+        moving: Which rows are placed anew. A group that has no other members keeps its place through them.
+        seed: Seed of the principal components.
+    """
+    points = _components(vectors, seed)
+    groups = int(of.max()) + 1
+    founding = [(of == g) & ~moving if ((of == g) & ~moving).any() else of == g for g in range(groups)]
+    centres = np.stack([points[rows].mean(axis=0) for rows in founding])
+    squared = ((points[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
+    placed = np.where(moving, squared.argmin(axis=1), of)
+    confidence = _confidence(squared, placed, points.shape[1], ~moving if (~moving).any() else None)
+    return Clusters(placed, confidence, "")

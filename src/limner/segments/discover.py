@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from limner.errors import UsageError
 from limner.histories.store import Store
 from limner.retrieval.space import Space
 from limner.segments.clusters import Clusters, find_clusters
-from limner.segments.features import Features, Scored, distinctive, user_features, worded
+from limner.segments.features import Features, distinctive, user_features, worded
 from limner.segments.naming import Nameless, Naming, name_segments
+from limner.segments.reasons import language, reason
 from limner.segments.records import DISCOVERED, Discovery, Membership, Segment
 from limner.segments.views import UserViews, user_views
 
 if TYPE_CHECKING:
     from limner.serving.client import Client
-
-REASONS = 3
-"""Features named in a membership's reason."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) texts that had to be embedded."""
@@ -70,7 +64,7 @@ def discover(
 def _assemble(views: UserViews, clusters: Clusters, features: Features, client: Client) -> Discovery:
     groups = [clusters.of == number for number in range(clusters.k)]
     scored = [distinctive(features, inside) for inside in groups]
-    languages = [_language(views, inside) for inside in groups]
+    languages = [language(views, inside) for inside in groups]
     nameless = [Nameless(lang, worded(features, best, lang)) for lang, best in zip(languages, scored, strict=True)]
     namings = name_segments(client, nameless)
     segments = []
@@ -83,17 +77,11 @@ def _assemble(views: UserViews, clusters: Clusters, features: Features, client: 
             user,
             DISCOVERED,
             round(float(clusters.confidence[i]), 4),
-            _reason(features, i, scored[group], languages[group]),
+            reason(features, i, scored[group], languages[group]),
         )
         for i, (user, group) in enumerate(zip(views.users, clusters.of.tolist(), strict=True))
     ]
     return Discovery(tuple(segments), tuple(memberships), views.left_out, clusters.criterion)
-
-
-def _language(views: UserViews, inside: npt.NDArray[np.bool_]) -> str:
-    """The language most of a segment's users write."""
-    counts = Counter(row["lang"] for row, is_inside in zip(views.facts, inside, strict=True) if is_inside)
-    return "zh" if counts["zh"] > counts["en"] else "en"
 
 
 def _segment(users: Sequence[str], segment: Nameless, naming: Naming, criterion: str) -> Segment:
@@ -108,14 +96,6 @@ def _segment(users: Sequence[str], segment: Nameless, naming: Naming, criterion:
         criterion=criterion,
         model=naming.model,
     )
-
-
-def _reason(features: Features, user: int, scored: Sequence[Scored], language: str) -> str:
-    """Up to three of the segment's features that the user has."""
-    shared = [features.words(one.key, language) for one in scored if one.key in features.of[user]][:REASONS]
-    if not shared:
-        return "整体行为最接近" if language == "zh" else "closest in overall behaviour"
-    return ("、" if language == "zh" else ", ").join(shared)
 
 
 def _write(store: Store, discovery: Discovery) -> None:
