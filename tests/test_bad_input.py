@@ -87,10 +87,12 @@ COMMANDS = (
     Command(
         "extract",
         "",
-        ("--users-file {file}", "--model embedded:{file}.gguf"),
+        ("--users-file {file}", "--model embedded:{file}.gguf", "--model vllm:m --batch-results {file}.jsonl"),
         ("--users nobody", "--users u-1,nobody", "--model embedded:nothing", "--model nothing", "--plan nothing"),
         asks=True,
     ),
+    Command("update", "", ("{file}.csv",), ("--unread --model embedded:nothing", "--unread --model nothing")),
+    Command("watch", "--times 1", ("{file}.csv --times 1",)),
     Command("persona show", "u-1", unknown=("nobody",), outputs=("u-1 --format html --out {file}.html",)),
     Command("persona export", "--out {out}.jsonl", outputs=("--out {file}.jsonl", "--format html --out {file}.html")),
     Command("persona history", "u-1", unknown=("nobody",)),

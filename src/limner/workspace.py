@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from limner.errors import BudgetError, UsageError
+from limner.errors import StoppedError, UsageError
 from limner.histories.store import Store, new_run_id
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from limner.agents.copywriter.schema import CopySet, ProductSheet
     from limner.agents.extractor import ExtractSummary, Progress
     from limner.agents.portraitist import PortraySummary
+    from limner.agents.update import Loaded, UpdateSummary
     from limner.evidence.persona import Persona
     from limner.histories.load import IngestSummary
     from limner.histories.status import Status
     from limner.segments.records import Discovery, Segment
+    from limner.serving.batch.mode import BatchMode
     from limner.serving.quote import Quote
 
 DEFAULT_MODEL = "embedded"
@@ -88,6 +90,7 @@ class Workspace:
         budget: float | None = None,
         max_tokens: int | None = None,
         max_seconds: float | None = None,
+        batch: BatchMode | None = None,
     ) -> ExtractSummary:
         """Reads histories with the model and writes personas of the users read. See `agents.extractor.extract`.
 
@@ -100,9 +103,11 @@ class Workspace:
             budget: Money that the run may cost at most, in the currency of the model's price.
             max_tokens: Tokens that it may read and write at most; what was answered before does not count.
             max_seconds: How long it may take.
+            batch: Ask in batches, which are slow and cheap: `limner.serving.batch.mode.BatchMode()`.
 
         Raises:
             BudgetError: A limit is reached. What was answered is kept; its `summary` says what was done.
+            PendingError: The same, where `batch` wrote questions into a file.
         """
         from dataclasses import replace
 
@@ -111,24 +116,105 @@ class Workspace:
         from limner.agents.extractor.run import choose_users
         from limner.agents.portraitist import portray
         from limner.serving import connect
+        from limner.serving.batch.mode import USERS
         from limner.serving.budget import Budget
 
+        together: dict[str, int] = {} if batch is None else {"chunk": USERS}
         store, run = self.store, new_run_id("extract")
         chosen = choose_users(store, users, limit)
         way, limits = choose_plan(self.model, plan), Budget(budget, max_tokens, max_seconds)
-        with connect(store.path, self.model, run=run, concurrency=self.concurrency, budget=limits) as client:
+        with connect(
+            store.path, self.model, run=run, concurrency=self.concurrency, budget=limits, batch=batch
+        ) as client:
             quoted, summary = quote_of(store, client), None
             try:
-                summary = extract(store, client, way, users=chosen, run=run, progress=progress, planned=quoted.add)
+                summary = extract(
+                    store, client, way, users=chosen, run=run, progress=progress, planned=quoted.add, **together
+                )
                 read = [user for user in chosen if user not in summary.failed]
-                portraits = portray(store, client, users=read, run=run, told=told)
-            except BudgetError as error:
+                portraits = portray(store, client, users=read, run=run, told=told, **together)
+            except StoppedError as error:
                 error.summary = (summary or error.summary).counted(client.usage, quoted.compared(client))
                 raise
             summary = summary.counted(client.usage, quoted.compared(client))
         return replace(summary, sentences=portraits.told())
 
-    def quote(self, users: Sequence[str] | None = None, *, limit: int | None = None, plan: str = "auto") -> Quote:
+    def update(
+        self,
+        *paths: Path | str,
+        sources: Path | str | None = None,
+        unread: bool = False,
+        plan: str = "auto",
+        progress: Callable[[Progress], None] | None = None,
+        budget: float | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
+    ) -> UpdateSummary:
+        """Loads what is new and reads again only those whose histories changed, up to their vectors and memberships.
+
+        An update run twice changes nothing the second time.
+
+        Args:
+            paths: Files, folders or addresses to load, as `ingest` takes them.
+            sources: A file of named sources, of which all that is new is loaded.
+            unread: Read also users who were never read.
+            plan: How much is asked at once, as in `extract`.
+            progress: Told how far the reading is.
+            budget, max_tokens, max_seconds: Limits of the reading, as in `extract`.
+
+        Raises:
+            BudgetError: A limit is reached. What was loaded and answered is kept; the next update goes on.
+        """
+        from limner.agents.update import UpdateSummary
+        from limner.histories.touched import touched_users
+        from limner.retrieval.index import Index
+        from limner.segments.refill import Refilled, refill
+
+        loaded = self._load(paths, sources)
+        store = self.store
+        touched = touched_users(store)
+        users = [*touched.changed, *touched.new, *(touched.unread if unread else ())]
+        left = 0 if unread else len(touched.unread)
+        told = refreshed = None
+        if users:
+            told = self.extract(
+                users, plan=plan, progress=progress, budget=budget, max_tokens=max_tokens, max_seconds=max_seconds
+            )
+        refilled = refill(store, run=told.run if told else None)  # Also of those read before a run that was stopped.
+        if told or refilled != Refilled():
+            with Index.open(store.path) as index:
+                refreshed = index.refresh(store)
+        return UpdateSummary(
+            loaded, len(touched.changed), len(users) - len(touched.changed), left, told, refilled, refreshed
+        )
+
+    def _load(self, paths: Sequence[Path | str], sources: Path | str | None) -> Loaded:
+        """Loads what an update is given."""
+        from dataclasses import replace
+
+        from limner.agents.update import Loaded
+        from limner.histories.named import ingest_sources, read_sources
+
+        loaded = Loaded()
+        if paths:
+            loaded = loaded.plus(self.ingest(*paths))
+        if sources is not None:
+            store = Store.open(self.path, create=True)
+            for outcome in ingest_sources(store, read_sources(sources)):
+                if outcome.summary is not None:
+                    loaded = loaded.plus(outcome.summary)
+                if outcome.error:
+                    loaded = replace(loaded, errors={**loaded.errors, outcome.source.name: str(outcome.error)})
+        return loaded
+
+    def quote(
+        self,
+        users: Sequence[str] | None = None,
+        *,
+        limit: int | None = None,
+        plan: str = "auto",
+        batch: BatchMode | None = None,
+    ) -> Quote:
         """What `extract` with the same arguments would take: calls, tokens, money and time. No model is asked."""
         from limner.agents.extractor import choose_plan
         from limner.agents.extractor.quote import quote
@@ -139,7 +225,7 @@ class Workspace:
 
         store, way = self.store, choose_plan(self.model, plan)
         chosen = choose_users(store, users, limit)
-        with connect(store.path, self.model) as client:
+        with connect(store.path, self.model, batch=batch) as client:
             return quote(store, client, way, users=chosen, counter=lambda: counter_for(parse_spec(self.model)))
 
     def portray(self, users: Sequence[str] | None = None, *, narratives: bool = True) -> PortraySummary:

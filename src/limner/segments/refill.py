@@ -39,16 +39,24 @@ class Refilled:
     left: int = 0
 
 
-def refill(store: Store, users: Collection[str], *, space: Space | None = None, run: str | None = None) -> Refilled:
+_CHANGED = "SELECT user_id FROM personas WHERE seq > (SELECT max(seq) FROM raw_memberships) ORDER BY user_id"
+"""Users who were portrayed after memberships were written."""
+
+
+def refill(
+    store: Store, users: Collection[str] | None = None, *, space: Space | None = None, run: str | None = None
+) -> Refilled:
     """Places users whose data changed, in one commit; nothing is asked of a model.
 
     Args:
         store: The workspace.
-        users: Whose data changed, new ones included.
+        users: Whose data changed, new ones included; those portrayed since memberships were written if None.
         space: How labels become vectors; the workspace's own if not given.
         run: Id of the run that this is a part of.
     """
     segments = [segment for segment in read_segments(store) if segment.origin == DISCOVERED]
+    if users is None:
+        users = [row["user_id"] for row in store.rows(_CHANGED)]
     if not segments or not users:
         return Refilled()
     before = {m.user_id: m for m in read_memberships(store) if m.origin == DISCOVERED}
