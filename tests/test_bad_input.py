@@ -84,6 +84,8 @@ COMMANDS = (
         ),
         outputs=("{events} --save-map {file}.toml",),
     ),
+    Command("sources list", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
+    Command("sources check", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
     Command(
         "extract",
         "",
@@ -194,7 +196,7 @@ def faults() -> Iterator[Fault]:
         if command.workspace:
             for place in ("{plain}", "{plain}/below", "{damaged}"):
                 yield Fault(command, "unusable workspace", f"{command.needs} --workspace {place}")
-            if command.name != "ingest":
+            if command.name not in {"ingest", "sources list", "sources check"}:
                 yield Fault(command, "no workspace", f"{command.needs} --workspace {{missing}}")
 
 
@@ -250,6 +252,7 @@ def place(filled: Path, tmp_path: Path) -> Path:
     shutil.copytree(filled, tmp_path / ".limner")
     (tmp_path / "events.csv").write_text(EVENTS, encoding="utf-8")
     (tmp_path / "product.yaml").write_text(PRODUCT, encoding="utf-8")
+    (tmp_path / "sources.toml").write_text('[events]\nfrom = "events.csv"\n', encoding="utf-8")
     (tmp_path / "plain").write_text("a file where a folder should be", encoding="utf-8")
     damaged = tmp_path / "damaged"
     shutil.copytree(filled, damaged)
@@ -271,6 +274,7 @@ def arguments_of(fault: Fault, place: Path) -> list[str]:
     """The words of the call, paths filled in."""
     paths = {name: str(place / name) for name in NAMES}
     paths |= {"events": str(place / "events.csv"), "product": str(place / "product.yaml"), "segment": "s1"}
+    paths["sources"] = str(place / "sources.toml")
     question = "Who is unhappy with the kettle?"
     words = [question if word == "WHO" else word.format(**paths) for word in fault.arguments.split()]
     return [*fault.command.words, *words]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from limner.cli.options import DEFAULT_SOURCES, DEFAULT_WORKSPACE, JsonOption, SourcesOption, WorkspaceOption
+from limner.cli.sources import ingest_named
+from limner.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +36,14 @@ class Repeats(StrEnum):
 
 def ingest(
     paths: Annotated[
-        list[str],
-        typer.Argument(metavar="PATH...", help="Files, folders or patterns: CSV, TSV, JSON, JSONL, Parquet, also .gz."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            help="Files, folders or patterns (CSV, TSV, JSON, JSONL, XML, also .gz; Excel, Parquet), addresses of"
+            " tables (sqlite:///shop.db?table=orders) or objects (s3://bucket/logs/), - for standard input. Without"
+            " any: what is new in the sources of --sources.",
+        ),
+    ] = None,
     kind: Annotated[
         TableKind | None, typer.Option("--kind", help="What the rows are; guessed for each file if not given.")
     ] = None,
@@ -54,6 +61,14 @@ def ingest(
             " kept; texts and ratings are dropped.",
         ),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="Load what is new in this named source; may be given again."),
+    ] = None,
+    sources: SourcesOption = DEFAULT_SOURCES,
+    again: Annotated[
+        bool, typer.Option("--again", help="Read named sources from their beginning, not only what is new.")
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -66,9 +81,18 @@ def ingest(
 
     from limner.cli.output import console, print_json, remarks
     from limner.histories import ingest as load
-    from limner.histories.sources import find_sources
+    from limner.histories.finding import find_sources
     from limner.histories.store import Store
 
+    if not paths:
+        if kind or mapping or save_map or repeats:
+            raise UsageError(
+                "--kind, --map, --save-map and --repeats go with paths; named sources say it in their file."
+            )
+        ingest_named(workspace, sources, source or [], again=again, json=json)
+        return
+    if source or again:
+        raise UsageError("--source and --again go with named sources. Leave them out, or the paths.")
     if not (workspace / "manifest.json").exists():
         find_sources(paths)  # so that a wrong path does not leave an empty workspace behind
     store = Store.open(workspace, create=True)
@@ -91,7 +115,7 @@ def ingest(
     if json:
         print_json(summary.to_json())
     else:
-        _show(console(), summary)
+        show_summary(console(), summary)
     if save_map is not None:
         err.print(f"Mapping saved to {save_map}. Use it with --map.", markup=False, soft_wrap=True)
     if summary.rows and summary.quarantined == summary.rows:
@@ -99,7 +123,7 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _show(out: Console, summary: IngestSummary) -> None:
+def show_summary(out: Console, summary: IngestSummary) -> None:
     """Prints how the sources were read and what became of their rows."""
     for reading in summary.readings:
         _show_reading(out, reading)
@@ -120,6 +144,11 @@ def _show(out: Console, summary: IngestSummary) -> None:
         out.print(f"Bad rows, each with its reason: {summary.quarantine_file}", markup=False, soft_wrap=True)
     if summary.empty_files:
         out.print(f"Empty files passed over: {', '.join(summary.empty_files)}", markup=False, soft_wrap=True)
+    if summary.linked_files:
+        linked = ", ".join(summary.linked_files)
+        out.print(
+            f"Links out of the folder passed over (name them to load them): {linked}", markup=False, soft_wrap=True
+        )
 
 
 def _show_reading(out: Console, reading: Reading) -> None:

@@ -24,5 +24,13 @@ ModelOption = Annotated[
     ),
 ]
 
+SourcesOption = Annotated[
+    Path,
+    typer.Option(
+        "--sources", metavar="FILE", envvar="LIMNER_SOURCES", help="The file that names sources, see docs/sources.md."
+    ),
+]
+
+DEFAULT_SOURCES = Path("sources.toml")
 DEFAULT_WORKSPACE = Path(".limner")
 DEFAULT_MODEL = "embedded"

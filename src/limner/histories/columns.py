@@ -40,12 +40,14 @@ class Raw:
         row: SQL for a row's number in the file, as a spreadsheet shows it: the header, if there is one, is row 1.
         columns: The source's columns.
         bad: How many rows went to the quarantine while reading.
+        newest: The highest value of a database's incremental column; None where there is none.
     """
 
     table: str
     row: str
     columns: tuple[Column, ...]
     bad: int = 0
+    newest: str | int | float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +118,20 @@ def distinct_given(raw: Raw, column: Column) -> str:
 
 
 def to_arrow(frame: Any) -> pa.Table:
-    """A pandas or Polars frame, or an Arrow table, as an Arrow table; columns of mixed types become text.
+    """A pandas or Polars frame, or what gives Arrow, as an Arrow table; columns of mixed types become text.
 
     Raises:
         DataError: It is none of these.
     """
     if isinstance(frame, pa.Table):
         return frame
+    if hasattr(frame, "collect") and hasattr(frame, "lazy"):
+        frame = frame.collect()  # a Polars LazyFrame
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow()
     if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(frame).read_all()
         kind = type(frame).__name__
         raise DataError(f"A {kind} is no source. Give a path, a pandas or Polars frame or an Arrow table.")
     arrays: list[pa.Array] = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,15 +23,18 @@ import duckdb
 from limner.errors import UsageError, WorkspaceError
 from limner.histories.cleaning import GIVEN, apply
 from limner.histories.columns import Raw, find_column
+from limner.histories.databases import TableSource
 from limner.histories.dates import date_order
+from limner.histories.finding import Found, find_sources
 from limner.histories.guessing import file_words, guess
 from limner.histories.mapping import KINDS, Mapping
+from limner.histories.marks import Marks
 from limner.histories.nested import with_paths
+from limner.histories.objects import AnySource, fetched
 from limner.histories.quarantine import Quarantine
 from limner.histories.reading import Reader
 from limner.histories.refresh import refresh_facts
 from limner.histories.repeats import Counts, Policy, settle_events, settle_things
-from limner.histories.sources import Source, find_sources
 from limner.histories.staging import Statement, create_stage, occurring_words, stage
 from limner.histories.store import Store, new_run_id
 from limner.histories.summary import IngestSummary, Reading, save_mappings
@@ -48,9 +51,13 @@ SHIFT = 1 << 40
 """Rows one source may have; the place of a row in a load is its source's number times this plus its own number."""
 
 
+FRAME_NUMBER = (1 << 22) - 1
+"""The number of a frame among the sources of a load: the last one possible."""
+
+
 def ingest(
     store: Store,
-    paths: str | Path | Iterable[str | Path] = (),
+    paths: str | Path | Iterable[str | Path] | Found = (),
     *,
     kind: str | None = None,
     mapping: Mapping | Dict[str, Any] | str | Path | None = None,
@@ -58,19 +65,22 @@ def ingest(
     save_map: str | Path | None = None,
     progress: Progress | None = None,
     frame: Any = None,
+    marks: Marks | None = None,
 ) -> IngestSummary:
-    """Loads files, folders, globs or a data frame into a workspace, and brings the facts of its users up to date.
+    """Loads files, tables of databases, objects or a data frame, and brings the facts of their users up to date.
 
     Args:
         store: The workspace.
-        paths: What to load. All of it is committed together, or nothing.
+        paths: Files, folders, globs, addresses (`postgresql://host/shop?table=orders`, `s3://bucket/logs/`), `-` for
+            standard input; or what was found at them. All of it is committed together, or nothing.
         kind: The table the rows go to (events, items, users or ties); None: by the mapping, else guessed per file.
         mapping: A mapping, a mapping file or what one says; None: guessed from names and values.
         repeats: Keep or drop exact repeats of every kind of event; None: as `schema.EVENT_KINDS` says.
         save_map: A file to save the mapping used to. Where sources were read in several ways, one file for each, with
             the table's name before the ending.
         progress: Told of each source.
-        frame: A pandas or Polars frame or an Arrow table, instead of paths or beside them.
+        frame: A pandas or Polars frame, or anything that gives Arrow, instead of paths or beside them.
+        marks: How far a named source was read before: only what is new is read, and the marks are moved.
 
     Raises:
         UsageError: A path is not there, or the mapping does not fit.
@@ -83,18 +93,22 @@ def ingest(
         _check_target(Path(save_map).expanduser())
     if repeats not in (None, "keep", "drop"):
         raise UsageError(f"repeats = {repeats!r} must be keep or drop.")
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
     given = _given_mapping(mapping, kind)
-    found = find_sources(listed) if listed or frame is None else None
+    found = paths if isinstance(paths, Found) else _found(paths, frame)
+    pending = marks.pending(found.sources) if marks else found.sources
     run = new_run_id("ingest")
-    load = _Load(store, run, kind, given, repeats, progress or _silent)
-    named = ", ".join(str(path) for path in listed) or FRAME
-    summary = load.run_all(found.sources if found else (), frame, named)
-    if found and found.empty:
-        summary = replace(summary, empty_files=found.empty)
+    load = _Load(store, run, kind, given, repeats, progress or _silent, marks)
+    summary = load.run_all(pending, frame, found.shown)
+    unchanged = len(found.sources) - len(pending)
+    summary = replace(summary, empty_files=found.empty, linked_files=found.linked, unchanged=unchanged)
     if save_map is not None:
         save_mappings(summary.readings, Path(save_map))
     return summary
+
+
+def _found(paths: str | Path | Iterable[str | Path], frame: Any) -> Found:
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    return find_sources(listed) if listed or frame is None else Found((), FRAME)
 
 
 def _given_mapping(mapping: Mapping | Dict[str, Any] | str | Path | None, kind: str | None) -> Mapping | None:
@@ -128,12 +142,13 @@ class _Load:
     mapping: Mapping | None
     repeats: Policy | None
     progress: Progress
+    marks: Marks | None = None
     rows: int = 0
     staged: set[str] = field(default_factory=set)
     readings: dict[tuple[Any, ...], Reading] = field(default_factory=dict)
     orders: dict[tuple[str, ...], str] = field(default_factory=dict)
 
-    def run_all(self, sources: tuple[Source, ...], frame: Any, named: str) -> IngestSummary:
+    def run_all(self, sources: Sequence[AnySource], frame: Any, named: str) -> IngestSummary:
         """Reads all sources and commits what is new."""
         started = time.monotonic()
         quarantine = Quarantine(self.store.path / "quarantine" / f"{self.run}.jsonl")
@@ -144,13 +159,15 @@ class _Load:
             with self.store.read(manifest) as connection:
                 reader = Reader(connection, quarantine, scratch)
                 total = len(sources) + (frame is not None)
-                for number, source in enumerate(sources):
+                for number, source in enumerate(fetched(sources, scratch)):
                     self.progress(source.name, number, total)
                     raw = reader.read(source, self.mapping)
                     self._take(connection, raw, source.name, quarantine, number)
+                    if self.marks and isinstance(source, TableSource):
+                        self.marks.reach(source, raw.newest)
                 if frame is not None:
                     self.progress(FRAME, total - 1, total)
-                    self._take(connection, reader.read_frame(frame), FRAME, quarantine, total)
+                    self._take(connection, reader.read_frame(frame), FRAME, quarantine, FRAME_NUMBER)
                 self.progress("", total, total)
                 connection.execute("DROP TABLE IF EXISTS raw")
                 counts, users = self._store(connection, manifest.seq + 1, quarantine)
@@ -285,6 +302,9 @@ class _Load:
             for kind, count in counts.items():
                 if count.new:
                     commit.add_query(kind, connection, f"SELECT * FROM new_{kind}")
+            if self.marks and (reached := self.marks.rows()):
+                commit.add("marks", reached)
+                commit.summary["source"] = self.marks.source
             stored = sum(count.new for count in counts.values())
             commit.summary.update(rows=self.rows, stored=stored, quarantined=quarantine.count)
         return counts, users

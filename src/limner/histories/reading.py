@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from limner.errors import DataError
 from limner.histories.columns import Column, Raw, to_arrow, typed_column
+from limner.histories.databases import TableSource, new_rows
 from limner.histories.delimited import DELIMITERS, Dialect, Record, careful_records, sniff, unique_names
 from limner.histories.documents import Shape, careful_documents, shape_of
 from limner.histories.encodings import detect_encoding, judge_encoding, lines, open_bytes, transcode
@@ -55,17 +56,19 @@ class Reader:
     quarantine: Quarantine
     scratch: Path
 
-    def read(self, source: Source, mapping: Mapping | None = None) -> Raw:
-        """Reads a file into the table `raw`, replacing the one before.
+    def read(self, source: Source | TableSource, mapping: Mapping | None = None) -> Raw:
+        """Reads a file, or what is new in a database's table, into the table `raw`, replacing the one before.
 
         Args:
-            source: The file.
+            source: What to read.
             mapping: What is known of how to read it, if anything: its encoding, and where in it the rows are.
 
         Raises:
-            DataError: The file as a whole cannot be read.
+            DataError: The source as a whole cannot be read.
         """
         self.connection.execute("DROP TABLE IF EXISTS raw")
+        if isinstance(source, TableSource):
+            return self._database(source)
         before = self.quarantine.count
         raw = READERS[source.format](self, source, mapping or Mapping())
         return replace(raw, bad=self.quarantine.count - before)
@@ -81,6 +84,30 @@ class Reader:
         finally:
             self.connection.unregister("frame")
         return self._typed(names, first=1)
+
+    def _database(self, source: TableSource) -> Raw:
+        with new_rows(source) as answer:
+            names = self._take(answer.rows)
+        return replace(self._typed(names, first=1), newest=answer.newest)
+
+    def _take(self, batches: pa.RecordBatchReader) -> tuple[str, ...]:
+        """Makes `raw` of a stream of batches; returns the names of its columns."""
+        kinds = [getattr(field.type, "storage_type", field.type) for field in batches.schema]
+        schema = pa.schema([(f"c{i}", kind) for i, kind in enumerate(kinds)])
+        is_json = [getattr(field.type, "extension_name", "") == "arrow.json" for field in batches.schema]
+        listed = [f"c{i}::JSON AS c{i}" if is_json[i] else f"c{i}" for i in range(len(kinds))]
+
+        def plain() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                columns = [getattr(column, "storage", column) for column in batch.columns]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+        self.connection.register("stream", pa.RecordBatchReader.from_batches(schema, plain()))
+        try:
+            self.connection.execute(f"CREATE TEMP TABLE raw AS SELECT {', '.join(listed)} FROM stream")
+        finally:
+            self.connection.unregister("stream")
+        return unique_names(batches.schema.names)
 
     def _parquet(self, source: Source, _: Mapping) -> Raw:
         try:

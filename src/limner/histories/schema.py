@@ -196,6 +196,12 @@ TABLES: dict[str, Table] = {
             "user_id",
             _latest("user_id, other_id, kind"),
         ),
+        Table(
+            "marks",
+            (("source", pa.string()), ("part", pa.string()), ("state", pa.string())),
+            None,
+            _latest("source, part"),
+        ),
         Table("facts", _FACT_COLUMNS, "user_id", _latest("user_id")),
         Table(
             "extractions",

@@ -87,17 +87,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The files of a load, and those found in folders that hold nothing."""
+class Files:
+    """The files of a load, and what was passed over.
+
+    Attributes:
+        sources: What to read.
+        empty: Files in folders that hold nothing.
+        linked: Links in folders that lead out of them.
+    """
 
     sources: tuple[Source, ...]
-    empty: tuple[str, ...]
+    empty: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
 
 
-def find_sources(paths: Iterable[str | Path]) -> Found:
+def find_files(paths: Iterable[str | Path]) -> Files:
     """The files that paths, folders and globs stand for, in order and without repeats.
 
-    Folders are searched whole; only files with a known ending are taken from them, and hidden ones are passed over.
+    Folders are searched whole; only files with a known ending are taken from them, and hidden ones are passed over. So
+    are links that lead out of the folder: who may write into it must not choose what else is read.
 
     Raises:
         UsageError: A path is not there, or a folder or glob holds no data file.
@@ -105,10 +113,11 @@ def find_sources(paths: Iterable[str | Path]) -> Found:
     """
     sources: dict[tuple[Path, str], Source] = {}
     empty: list[str] = []
+    linked: list[str] = []
     for path in paths:
-        candidates, named = _expand(path)
+        candidates, named = _expand(path, linked)
         for file, name in candidates:
-            looked = _look(file, name)
+            looked = look(file, name)
             for source in looked:
                 sources.setdefault((file.resolve(), source.part), source)
             if not looked and named:
@@ -117,14 +126,17 @@ def find_sources(paths: Iterable[str | Path]) -> Found:
                 empty.append(name)
     if not sources:
         raise DataError(f"All {len(empty)} files are empty: there is nothing to load from them.")
-    return Found(tuple(sources.values()), tuple(empty))
+    return Files(tuple(sources.values()), tuple(empty), tuple(linked))
 
 
-def _expand(given: str | Path) -> tuple[list[tuple[Path, str]], bool]:
+def _expand(given: str | Path, linked: list[str]) -> tuple[list[tuple[Path, str]], bool]:
     """The files of one argument with their names, and whether it named one file itself."""
     path = Path(given).expanduser()
     if path.is_dir():
         files = [f for f in sorted(path.rglob("*")) if _is_data(f, path)]
+        inside = path.resolve()
+        linked.extend(f.relative_to(path).as_posix() for f in files if not f.resolve().is_relative_to(inside))
+        files = [f for f in files if f.resolve().is_relative_to(inside)]
         if not files:
             raise UsageError(f"{path} holds no data file. Known endings: {_endings()}, each also with .gz.")
         return [(f, f.relative_to(path).as_posix()) for f in files], False
@@ -141,7 +153,12 @@ def _expand(given: str | Path) -> tuple[list[tuple[Path, str]], bool]:
 
 def _is_data(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-    return not hidden and file.is_file() and _ending(file) in FORMATS
+    return not hidden and file.is_file() and data_ending(file.name)
+
+
+def data_ending(name: str) -> bool:
+    """Whether a file's name ends as data does that limner reads."""
+    return _ending(Path(name)) in FORMATS
 
 
 def _ending(path: Path) -> str:
@@ -153,7 +170,7 @@ def _endings() -> str:
     return " ".join(sorted(FORMATS))
 
 
-def _look(path: Path, name: str) -> list[Source]:
+def look(path: Path, name: str) -> list[Source]:
     """What a file is by its first bytes, and its sheets if it is a workbook; nothing if it is empty."""
     path, sheet = _sheet_of(path)
     if not path.is_file():

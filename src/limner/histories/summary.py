@@ -51,6 +51,8 @@ class IngestSummary:
         reasons: Bad rows, by sort of reason.
         readings: How the sources were read.
         empty_files: Files in the folders given that hold nothing.
+        linked_files: Links in the folders given that lead out of them; they were passed over.
+        unchanged: Files of a named source that are as they were when it was last read; they were passed over.
         facts: Users whose facts were computed again.
         seconds: How long it took.
     """
@@ -69,6 +71,8 @@ class IngestSummary:
     reasons: Dict[str, int] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     empty_files: tuple[str, ...] = ()
+    linked_files: tuple[str, ...] = ()
+    unchanged: int = 0
     facts: int = 0
     seconds: float = 0.0
 
