@@ -23,6 +23,7 @@ class Reply:
     hang: float = 0.0
     drop: bool = False
     cut: bool = False
+    drip: float = 0.0
 
 
 def completion(text: str | None, *, finish: str = "stop", logprobs: list[tuple[str, float]] | None = None) -> Reply:
@@ -108,15 +109,23 @@ def serve(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[Stub]:
                 self.connection.close()
                 return
             content = answer.raw if answer.raw is not None else json.dumps(answer.body).encode()
-            self._send(answer.status, content, answer.headers, cut=answer.cut)
+            self._send(answer.status, content, answer.headers, cut=answer.cut, drip=answer.drip)
 
-        def _send(self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+        def _send(
+            self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False, drip: float = 0.0
+        ) -> None:
             self.send_response(status)
             for name, value in {"content-type": "application/json", **headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content) + (50 if cut else 0)))
             self.end_headers()
-            self.wfile.write(content)
+            for at in range(len(content) if drip else 0):
+                self.wfile.write(content[at : at + 1])
+                self.wfile.flush()
+                if ended.wait(drip):
+                    return
+            if not drip:
+                self.wfile.write(content)
             if cut:
                 self.close_connection = True
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,26 +101,53 @@ def _in_words(request: ChatRequest) -> str:
 
 
 def outcome(request: ChatRequest, response: Any, seconds: float) -> Outcome:
-    """The answer in a chat completion, or a failure if there is none in it."""
-    usage = getattr(response, "usage", None)
-    read = int(getattr(usage, "prompt_tokens", 0) or 0)
-    written = int(getattr(usage, "completion_tokens", 0) or 0)
-    reused = int(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", 0) or 0)
-    choice = next(iter(getattr(response, "choices", None) or ()), None)
-    message = getattr(choice, "message", None)
-    if choice is None or message is None:
+    """The answer in a chat completion, or a failure if there is none in it.
+
+    Args:
+        request: What was asked.
+        response: The response as parsed JSON; nothing about it is taken for granted.
+        seconds: How long it took.
+    """
+    usage = _object(response, "usage")
+    read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reused = _count(_object(usage, "prompt_tokens_details"), "cached_tokens")
+    choice = next(iter(_list(response, "choices")), None)
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         return ChatFailure(f"{MALFORMED} the response holds no answer", "", read, written, seconds, reused)
-    raw = getattr(message, "content", None)
+    message, finished = choice["message"], choice.get("finish_reason")
+    raw = message.get("content")
     if not isinstance(raw, str):
-        refusal = getattr(message, "refusal", None)
+        refusal = message.get("refusal")
         reason = f"the model refused: {str(refusal)[:120]}" if refusal else "the answer is empty"
         return ChatFailure(f"{MALFORMED} {reason}", "", read, written, seconds, reused)
-    if choice.finish_reason == "content_filter":
+    if finished == "content_filter":
         return ChatFailure(f"{MALFORMED} cut by the server's content filter", raw, read, written, seconds, reused)
     text = _unwrapped(raw, request)
-    logprob = _label_logprob(text, getattr(choice, "logprobs", None)) if request.choices else None
-    finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
+    logprob = _label_logprob(text, _object(choice, "logprobs")) if request.choices else None
+    finish: Literal["stop", "length"] = "length" if finished == "length" else "stop"
     return ChatAnswer(text, read, written, seconds, logprob, finish, reused_tokens=reused)
+
+
+def same_model(asked: str, answered: str) -> bool:
+    """Whether a response's model may be the one asked for: services add a date (`NAME-2025-01-31`) or a path before."""
+    one, other = (name.lower().rpartition("/")[2].removesuffix(".gguf") for name in (asked, answered))
+    return bool(one and other) and (one == other or (other.startswith(one) and not other[len(one)].isalnum()))
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _count(value: dict[str, Any], name: str) -> int:
+    """A number of tokens; 0 where there is none."""
+    found = value.get(name)
+    return max(0, int(found)) if isinstance(found, int | float) and math.isfinite(found) else 0
 
 
 def _unwrapped(raw: str, request: ChatRequest) -> str:
@@ -140,14 +168,16 @@ def _unwrapped(raw: str, request: ChatRequest) -> str:
     return text
 
 
-def _label_logprob(label: str, logprobs: Any) -> float | None:
+def _label_logprob(label: str, logprobs: dict[str, Any]) -> float | None:
     """The sum of the log-probabilities of the tokens that spell the label, those around it left out."""
-    tokens: Sequence[Any] = getattr(logprobs, "content", None) or ()
     wanted, spelled, spans = label.encode(), b"", []
-    for token in tokens:
-        piece = bytes(token.bytes) if token.bytes is not None else str(token.token).encode()
-        spans.append((len(spelled), len(spelled) + len(piece), float(token.logprob)))
-        spelled += piece
+    try:
+        for token in _list(logprobs, "content"):
+            piece = bytes(token["bytes"]) if token.get("bytes") is not None else str(token["token"]).encode()
+            spans.append((len(spelled), len(spelled) + len(piece), float(token["logprob"])))
+            spelled += piece
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None  # Not as documented: an answer without them is an answer all the same.
     start = spelled.rfind(wanted)
     if start < 0 or not wanted:
         return None

@@ -1,7 +1,8 @@
 """The HTTP engine: any OpenAI-compatible address, hosted or on this machine.
 
-As many calls as the address can take at once run side by side. A call that fails for a passing reason is tried again
-with growing pauses; an address that is dead, or refuses the key or the model, ends the run with one clear error.
+As many calls as the address bears run side by side: more while it answers, half when it has had too much. A call that
+fails for a passing reason is tried again with growing pauses; an address that is dead, or refuses the key or the model,
+ends the run with one clear error.
 """
 
 from __future__ import annotations
@@ -40,12 +41,16 @@ class HttpEngine:
 
     Attributes:
         model: The model's name in the cache key.
+        in_threads: That several threads may ask at the same time.
     """
+
+    in_threads = True
 
     def __init__(self, spec: HttpSpec, *, concurrency: int | None = None, timeout: float | None = None) -> None:
         self.model = spec.identity
         self._spec = spec
-        self._concurrency = concurrency or spec.service.concurrency
+        self._start = concurrency or spec.service.concurrency
+        self._most = concurrency or spec.service.most or self._start
         self._timeout = timeout or _timeout_from_environment()
         self._opening = threading.Lock()
         self._endpoint: Endpoint | None = None
@@ -54,8 +59,8 @@ class HttpEngine:
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 
-        At most `concurrency` answers are under way or not yet used, so a killed process loses no more than that. When
-        the engine fails as a whole, what is under way is still waited for a little: it is paid for.
+        No more answers are under way or not yet used than calls may be at once, so a killed process loses no more than
+        that. When the engine fails as a whole, what is under way is still waited for a little: it is paid for.
 
         Raises:
             ModelError: The address is dead, refuses the key or the model, or fails one request after another.
@@ -69,7 +74,7 @@ class HttpEngine:
         broken: BaseException | None = None
         try:
             while True:
-                while broken is None and under_way < self._concurrency and (job := next(waiting, None)) is not None:
+                while broken is None and under_way < endpoint.limit and (job := next(waiting, None)) is not None:
                     jobs.put(job)
                     under_way += 1
                     if workers < under_way:
@@ -117,7 +122,7 @@ class HttpEngine:
     def _opened(self) -> Endpoint:
         with self._opening:
             if self._endpoint is None:
-                self._endpoint = Endpoint(self._spec, slots=self._concurrency, timeout=self._timeout)
+                self._endpoint = Endpoint(self._spec, start=self._start, most=self._most, timeout=self._timeout)
             return self._endpoint
 
     def close(self) -> None:

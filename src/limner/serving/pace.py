@@ -47,7 +47,7 @@ class Pace:
 
 
 class Gate:
-    """Lets calls through as a `Pace` allows, and none while the address has asked for a pause. Safe to use from threads.
+    """Lets calls through as a `Pace` allows, none while the address asked for a pause. Safe to use from threads.
 
     Attributes:
         pace: How many may be under way.

@@ -35,7 +35,8 @@ class Service:
         address: The base address when no variable names one.
         variable: Environment variable that names another base address.
         key_variables: Environment variables that may hold the key, the first one set is used.
-        concurrency: Calls at once, unless told otherwise.
+        concurrency: Calls at once to begin with, unless told otherwise.
+        most: Calls at once that it grows to while all is answered, unless told otherwise; `concurrency` if None.
         limit_field: The request's field that limits written tokens.
         key_required: Whether the service answers nobody without a key.
         holds_forms: Whether a server there may take vLLM's `structured_outputs` or llama.cpp's `grammar`, which hold an
@@ -49,6 +50,7 @@ class Service:
     concurrency: int
     limit_field: str = "max_tokens"
     key_required: bool = False
+    most: int | None = None
     holds_forms: bool = False
 
 
@@ -63,6 +65,7 @@ SERVICES = {
             concurrency=8,
             limit_field="max_completion_tokens",
             key_required=True,
+            most=32,
         ),
         Service("vllm", "http://127.0.0.1:8000/v1", "LIMNER_VLLM_URL", ("LIMNER_API_KEY",), 16, holds_forms=True),
         # Never OPENAI_API_KEY: a key for OpenAI is not sent to an address that somebody typed.
@@ -162,6 +165,8 @@ def _checked_address(address: str, where: str) -> str:
         good = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         good = False
+    if good and (parts.username or parts.password):
+        raise UsageError(f"The address in {where} has a password in it. Put the key into LIMNER_API_KEY instead.")
     if not good or re.search(r"\s", address):
         raise UsageError(f"{address!r} in {where} is not an address. Write http://host:port/v1.")
     return address.rstrip("/")
