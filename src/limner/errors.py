@@ -36,13 +36,23 @@ class AnswerError(LimnerError):
     """A model answered, but with something that cannot be used."""
 
 
-class BudgetError(LimnerError):
+class StoppedError(LimnerError):
+    """A run ended before all was done, as it was told to. What was answered is kept; the next one goes on."""
+
+    summary: Any = None
+    """What was done before, where the stopped work has a summary."""
+
+
+class BudgetError(StoppedError):
     """A run reached a limit the person set. What was answered is kept; the same command goes on from there."""
 
     exit_code = 3
 
-    summary: Any = None
-    """What was done before, where the stopped work has a summary."""
+
+class PendingError(StoppedError):
+    """Questions were written into a file, and wait for what comes back."""
+
+    exit_code = 0
 
 
 class MissingExtra(LimnerError):

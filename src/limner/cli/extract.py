@@ -12,6 +12,8 @@ from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, JsonOption, Mod
 
 if TYPE_CHECKING:
     from limner.agents.extractor import ExtractSummary
+    from limner.serving.batch.mode import BatchMode
+    from limner.serving.batch.service import BatchState
 
 
 def extract(
@@ -39,39 +41,75 @@ def extract(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", min=0, help="Stop after so many seconds.")
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask through the service's batches: slow, often at a lower price.")
+    ] = False,
+    batch_file: Annotated[
+        Path | None, typer.Option("--batch-file", help="Ask nobody: write the open questions into this batch file.")
+    ] = None,
+    batch_results: Annotated[
+        Path | None, typer.Option("--batch-results", help="Take answers from the file that came back for a batch file.")
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
     """Read histories with a model: intents, sentiment and interests, each with checked evidence."""
-    from limner.cli.output import print_json
+    from limner.cli.output import print_json, remarks
     from limner.cli.progress import user_progress
     from limner.cli.quote import print_quote
-    from limner.errors import BudgetError
+    from limner.errors import BudgetError, PendingError, StoppedError
     from limner.workspace import Workspace
 
     opened = Workspace(workspace, model=model, concurrency=concurrency)
-    chosen, stopped = _named(users, users_file), None
+    chosen, mode = _named(users, users_file), _batch_mode(batch, batch_file, batch_results)
+    stopped: StoppedError | None = None
     if quote:
-        expected = opened.quote(chosen, limit=limit, plan=plan)
+        expected = opened.quote(chosen, limit=limit, plan=plan, batch=mode)
         print_json(expected.to_dict()) if json else print_quote(expected)
         return
     try:
         with user_progress("Reading", show=True) as told:
             summary = opened.extract(
                 chosen, limit=limit, plan=plan, progress=told,
-                budget=budget, max_tokens=max_tokens, max_seconds=max_seconds,
+                budget=budget, max_tokens=max_tokens, max_seconds=max_seconds, batch=mode,
             )  # fmt: skip
-    except BudgetError as error:
+    except (BudgetError, PendingError) as error:
         summary, stopped = error.summary, error
     if json:
         print_json({**summary.to_json(), "stopped": str(stopped) if stopped else None})
     else:
         _print(summary)
     _print_failed(summary.failed)
-    if stopped is not None:
+    if isinstance(stopped, BudgetError):
         raise stopped
+    if stopped is not None:
+        remarks().print(str(stopped), markup=False, soft_wrap=True)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _batch_mode(batch: bool, file: Path | None, results: Path | None) -> BatchMode | None:
+    """What the options about batches ask for."""
+    if not (batch or file or results):
+        return None
+    from limner.cli.output import remarks
+    from limner.errors import UsageError
+    from limner.serving.batch.mode import BatchMode
+
+    if batch and (file or results):
+        raise UsageError("--batch asks the service itself: leave out --batch-file and --batch-results, or --batch.")
+    shown = ""
+
+    def told(state: BatchState) -> None:
+        nonlocal shown
+        line = f"batch {state.batch}: {state.status}, {state.done:,} of {state.total:,} answered"
+        if state.failed:
+            line += f", {state.failed:,} failed"
+        if line != shown:
+            remarks().print(line, markup=False, highlight=False, soft_wrap=True)
+        shown = line
+
+    return BatchMode(file, results, told)
 
 
 def _named(users: str, users_file: Path | None) -> list[str] | None:

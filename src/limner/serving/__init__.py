@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limner.serving.batch.mode import BatchMode
     from limner.serving.budget import Budget
     from limner.serving.client import Client
     from limner.serving.engine import Engine
@@ -37,6 +38,7 @@ def connect(
     run: str | None = None,
     concurrency: int | None = None,
     budget: Budget | None = None,
+    batch: BatchMode | None = None,
 ) -> Iterator[Client]:
     """A client for a model spec, writing the ledger of a workspace.
 
@@ -48,9 +50,11 @@ def connect(
         run: Id of the run, as the ledger records it.
         concurrency: Calls at once, if not the engine's own choice.
         budget: Limits of the run; a call that would go out beyond them raises `BudgetError`.
+        batch: Ask in batches, and how.
 
     Raises:
-        UsageError: The spec cannot be understood, or money is limited and the model's price is unknown.
+        UsageError: The spec cannot be understood, money is limited and the model's price is unknown, or the model takes
+            no batches.
         WorkspaceError: The ledger cannot be opened.
     """
     from limner.histories.store import new_run_id
@@ -60,11 +64,20 @@ def connect(
     from limner.serving.spec import parse_spec
 
     folder = Path(store_path).expanduser()
-    engine = _engine(parse_spec(spec), concurrency, folder / LOGS)
+    engine: Engine
+    if batch is not None:
+        engine = batch.engine(parse_spec(spec), folder)
+    else:
+        engine = _engine(parse_spec(spec), concurrency, folder / LOGS)
     prices = read_prices(folder)
     price = prices.required(spec) if budget is not None and budget.money is not None else prices.find(spec)
+    if price is not None and batch is not None and batch.by_service:
+        price = price.in_batches()
     ledger = Ledger(folder / LEDGER_FILE)
     with Client(engine, ledger, run or new_run_id("ask"), budget=budget, price=price) as client:
+        attach = getattr(engine, "attach", None)
+        if attach is not None:
+            attach(ledger, client.meter)
         yield client
 
 

@@ -10,7 +10,7 @@ import fnmatch
 import math
 import os
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from limner.errors import UsageError
 FILE = "prices.toml"
 """The file's name, in a workspace and in the user's settings."""
 
-_FIELDS = ("model", "currency", "input", "cached_input", "output")
+_FIELDS = ("model", "currency", "input", "cached_input", "output", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Price:
         cached_input: Tokens read that the service had read before.
         output: Tokens written.
         file: Where it stands.
+        batch: The share of these prices that a call in a batch costs.
     """
 
     model: str
@@ -41,11 +42,17 @@ class Price:
     cached_input: float
     output: float
     file: Path
+    batch: float = 1.0
 
     @property
     def costs(self) -> bool:
         """Whether it costs anything at all."""
         return max(self.input, self.cached_input, self.output) > 0
+
+    def in_batches(self) -> Price:
+        """What calls in batches cost."""
+        read, cached, written = (value * self.batch for value in (self.input, self.cached_input, self.output))
+        return replace(self, input=read, cached_input=cached, output=written, batch=1.0)
 
     def of(self, input_tokens: float, output_tokens: float, reused_tokens: float = 0) -> float:
         """The money for some tokens; the reused ones are among those read."""
@@ -141,14 +148,15 @@ def _price(file: Path, number: int, entry: Any) -> Price:
     currency = entry.get("currency")
     if not isinstance(currency, str) or not currency.strip():
         raise UsageError(f'{where} has no currency. Write currency = "USD".')
-    amounts: dict[str, Any] = {
-        name: entry.get(name, entry.get("input") if name == "cached_input" else None) for name in _FIELDS[2:]
-    }
+    defaults = {"cached_input": entry.get("input"), "batch": 1.0}
+    amounts: dict[str, Any] = {name: entry.get(name, defaults.get(name)) for name in _FIELDS[2:]}
     for name, amount in amounts.items():
         good = (
             isinstance(amount, int | float) and not isinstance(amount, bool) and math.isfinite(amount) and amount >= 0
         )
         if not good:
             raise UsageError(f"{where}: {name} must be a number of 0 or more, per million tokens, not {amount!r}.")
-    read, cached, written = (float(amounts[name]) for name in _FIELDS[2:])
-    return Price(entry["model"].strip(), currency.strip(), read, cached, written, file)
+    if amounts["batch"] > 1:
+        raise UsageError(f"{where}: batch is the share of the price that a call in a batch costs, from 0 to 1.")
+    read, cached, written, batch = (float(amounts[name]) for name in _FIELDS[2:])
+    return Price(entry["model"].strip(), currency.strip(), read, cached, written, file, batch)

@@ -18,7 +18,7 @@ from limner.agents.extractor.prompt import EventTexts, Question, questions_of, r
 from limner.agents.extractor.proof import check_examples
 from limner.agents.extractor.relation import Related, related_in, with_relations
 from limner.agents.extractor.schema import ExtractSummary, Progress
-from limner.errors import AnswerError, BudgetError, UsageError
+from limner.errors import AnswerError, StoppedError, UsageError
 from limner.evidence.records import Signal
 from limner.evidence.spans import holds
 from limner.histories.directives import directive_in
@@ -104,6 +104,7 @@ def extract(
     run: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     planned: Callable[[Sequence[UserQuestions]], None] | None = None,
+    chunk: int = CHUNK,
 ) -> ExtractSummary:
     """Reads users' histories and stores the signals, accepted and rejected.
 
@@ -116,6 +117,7 @@ def extract(
         run: The run's id, as the client writes it into the ledger.
         progress: Told after every user, and now and then in between.
         planned: Given a chunk of users' questions before they are asked.
+        chunk: Users whose questions go out together.
 
     Returns:
         What was done. Users whose answers stayed unusable after one repair question are in `failed`; everything else is
@@ -125,22 +127,23 @@ def extract(
         UsageError: A named user is not in the workspace, or there are no users at all.
         ModelError: The model as a whole is unusable. What was answered before is kept.
         BudgetError: A limit of the run is reached. Users answered whole are stored, the other answers are kept.
+        PendingError: The same, where questions were only written into a file.
     """
     check_examples()
     run = run or new_run_id("extract")
     related = related_in(store.path)
     chosen = choose_users(store, users, limit)
     totals = _Totals(len(chosen))
-    for start in range(0, len(chosen), CHUNK):
-        everyone = list(_readings(store, plan, client.model, chosen[start : start + CHUNK], totals))
+    for start in range(0, len(chosen), chunk):
+        everyone = list(_readings(store, plan, client.model, chosen[start : start + chunk], totals))
         readings = _changed(store, client, everyone, totals)
         if planned is not None:
             planned(_questions(everyone, readings))
-        stopped: BudgetError | None = None
+        stopped: StoppedError | None = None
         try:
             for _ in _answered(client, plan, readings):
                 _tell(progress, totals, readings)
-        except BudgetError as error:
+        except StoppedError as error:
             stopped = error
             readings = [reading for reading in readings if not reading.open]
         _relate(readings, related)

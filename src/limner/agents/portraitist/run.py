@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from limner.agents.portraitist.check import Refusal, fact_sentence, plain_sentences, read_narrative, within_limit
@@ -80,6 +80,7 @@ class _Portrait:
     refused: int = 0
     repaired: int = 0
     replaced: int = 0
+    malformed: list[ChatRequest] = field(default_factory=list)
 
     def read(self, answer: ChatAnswer) -> None:
         """Takes what holds of the first answer."""
@@ -115,6 +116,7 @@ def portray(
     users: Sequence[str] | None = None,
     run: str | None = None,
     told: Callable[[Persona], None] | None = None,
+    chunk: int = CHUNK,
 ) -> PortraySummary:
     """Writes the personas of users whose traits or facts changed since they were last written.
 
@@ -126,6 +128,7 @@ def portray(
         users: Whose; everyone with facts if None.
         run: The run's id.
         told: Given every persona, as it is ready.
+        chunk: Users whose narratives go out together.
 
     Raises:
         ModelError: The model as a whole is unusable; what was written before is kept.
@@ -134,11 +137,13 @@ def portray(
     names = refresh_names(store)
     chosen = users if users is not None else _all_users(store)
     counts: Counter[str] = Counter()
-    for start in range(0, len(chosen), CHUNK):
-        portraits = list(_due(store, client, chosen[start : start + CHUNK], names))
+    for start in range(0, len(chosen), chunk):
+        portraits = list(_due(store, client, chosen[start : start + chunk], names))
         _narrate(client, portraits)
         if portraits:
             _commit(store, client, run, portraits)
+            if client is not None:
+                client.forget([request for portrait in portraits for request in portrait.malformed])
         for portrait in portraits:
             counts["written"] += 1
             counts["by_model"] += portrait.by_model
@@ -214,8 +219,10 @@ def _narrate(client: Client | None, portraits: list[_Portrait]) -> None:
 def _answers(
     client: Client, asked: Sequence[tuple[_Portrait, ChatRequest]]
 ) -> Iterator[tuple[_Portrait, ChatRequest, ChatAnswer]]:
-    for index, outcome in client.each([request for _, request in asked]):
+    for index, outcome in client.each([request for _, request in asked], recall=True):
         if isinstance(outcome, ChatFailure) and outcome.malformed:
+            portrait, request = asked[index]
+            portrait.malformed.append(request)
             outcome = ChatAnswer(outcome.text, outcome.input_tokens, outcome.output_tokens, outcome.seconds)
         if isinstance(outcome, ChatAnswer):
             yield (*asked[index], outcome)
