@@ -84,6 +84,7 @@ COMMANDS = (
         ),
         outputs=("{events} --save-map {file}.toml",),
     ),
+    Command("profile", "", outputs=("--html {file}.html",)),
     Command("sources list", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
     Command("sources check", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
     Command(

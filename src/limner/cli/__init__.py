@@ -43,12 +43,14 @@ def _root(
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
     from limner.cli import (  # isort: skip
-        ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, runs, segment, sources, status,
+        ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, profile, runs, segment, sources,
+        status,
     )  # fmt: skip
 
     app.command("demo")(demo.demo)
     app.command("ingest")(ingest.ingest)
     app.add_typer(sources.app, name="sources")
+    app.command("profile")(profile.profile)
     app.command("extract")(extract.extract)
     app.add_typer(persona.app, name="persona")
     app.add_typer(segment.app, name="segment")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limner.cli.options import DEFAULT_SOURCES, DEFAULT_WORKSPACE, JsonOption, SourcesOption, WorkspaceOption
+from limner.cli.profile import show_profile
 from limner.cli.sources import ingest_named
 from limner.errors import UsageError
 
@@ -69,6 +70,9 @@ def ingest(
     again: Annotated[
         bool, typer.Option("--again", help="Read named sources from their beginning, not only what is new.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show the workspace's profile afterwards, as `limner profile` does.")
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -84,12 +88,16 @@ def ingest(
     from limner.histories.finding import find_sources
     from limner.histories.store import Store
 
+    if profile and json:
+        raise UsageError("--profile and --json print two things. Ask for `limner profile --json` after the load.")
     if not paths:
         if kind or mapping or save_map or repeats:
             raise UsageError(
                 "--kind, --map, --save-map and --repeats go with paths; named sources say it in their file."
             )
         ingest_named(workspace, sources, source or [], again=again, json=json)
+        if profile:
+            show_profile(Store.open(workspace))
         return
     if source or again:
         raise UsageError("--source and --again go with named sources. Leave them out, or the paths.")
@@ -116,6 +124,8 @@ def ingest(
         print_json(summary.to_json())
     else:
         show_summary(console(), summary)
+    if profile:
+        show_profile(store)
     if save_map is not None:
         err.print(f"Mapping saved to {save_map}. Use it with --map.", markup=False, soft_wrap=True)
     if summary.rows and summary.quarantined == summary.rows:
