@@ -12,10 +12,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from limner.errors import WorkspaceError
 from limner.histories import store as store_module
-from limner.histories.store import Store
+from limner.histories.store import Store, bucket_of
 
 HOSTILE = ["o'brien", 'a"b', "行\n用户", "'; DROP VIEW events; --", "../../etc", "\u202egnp", " ", "é", "e\u0301", "💥"]
 
@@ -66,7 +68,7 @@ def test_a_failing_query_leaves_no_folder(store: Store) -> None:
 CRASH = """
 import os, sys
 from limner.histories import store as module
-from limner.histories.store import Store
+from limner.histories.store import Store, bucket_of
 store = Store.open(sys.argv[1])
 module.write_manifest = lambda *_: os._exit(9)
 with store.commit("ingest") as commit:
@@ -100,7 +102,7 @@ def test_interrupt_after_the_manifest_keeps_what_it_names(store: Store, monkeypa
 WRITER = """
 import sys, time
 from limner.errors import WorkspaceError
-from limner.histories.store import Store
+from limner.histories.store import Store, bucket_of
 store, name = Store.open(sys.argv[1]), sys.argv[2]
 for number in range(8):
     while True:
@@ -256,3 +258,27 @@ def test_a_folder_that_cannot_be_written(store: Store) -> None:
     with pytest.raises(WorkspaceError, match="Cannot write"):
         write(store, 1)
     assert ids(store) == []
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_the_bucket_of_a_user_is_the_one_that_rows_are_written_to(users: list[str]) -> None:
+    with duckdb.connect() as db:
+        for user in users:
+            (written,) = db.execute("SELECT (md5_number_lower($1) % 16)::INTEGER", [user]).fetchall()[0]
+            assert bucket_of(user, 16) == written
+
+
+def test_reading_some_users_opens_only_their_files(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "w", create=True)
+    with store.commit("ingest") as commit:
+        commit.add("events", [{"event_id": f"e{n}", "user_id": f"u{n}", "kind": "view"} for n in range(100)])
+    for file in store.manifest().tables["events"]:
+        if file.bucket != bucket_of("u7", 16):
+            (store.path / file.path).unlink()
+    with store.read(users=["u7"], tables=["events"]) as db:
+        assert db.execute("SELECT event_id FROM events WHERE user_id = 'u7'").fetchall() == [("e7",)]
+        users = [row[0] for row in db.execute("SELECT user_id FROM events").fetchall()]
+        assert users == sorted(users)
+        with pytest.raises(duckdb.CatalogException):
+            db.execute("SELECT * FROM facts")

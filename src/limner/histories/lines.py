@@ -7,18 +7,26 @@ oldest to newest.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import duckdb
+
 from limner.errors import UsageError
 from limner.histories.directives import directive_in
 from limner.histories.facts import EVERYONE
 from limner.histories.language import detect, estimate_tokens
+from limner.histories.manifest import Manifest
 from limner.histories.phrasing import Deed, phrase
 from limner.histories.schema import EVENT_KINDS
 from limner.histories.store import Store
@@ -118,6 +126,12 @@ ORDER BY turn, max(moment) NULLS FIRST, events[-1].event_id
 """
 """Events of the wanted users, those that are the same in every respect but time already together."""
 
+_AGGREGATED = """
+SELECT f.* EXCLUDE (user_id, run, seq), w.user_id, true AS aggregated
+FROM wanted w JOIN facts f ON f.user_id = w.user_id
+ORDER BY w.place
+"""
+
 _KNOWN = f"""
 SELECT f.* EXCLUDE (user_id, run, seq), w.user_id, f.user_id IS NOT NULL AS aggregated
 FROM wanted w SEMI JOIN ({EVERYONE}) e ON e.user_id = w.user_id LEFT JOIN facts f ON f.user_id = w.user_id
@@ -125,6 +139,9 @@ ORDER BY w.place
 """
 
 _SCALES = "SELECT source, max(rating) AS best FROM events WHERE isfinite(rating) GROUP BY source"
+
+FEW = 100
+"""Up to so many users only the files that hold them are read."""
 
 
 def build_histories(store: Store, user_ids: Sequence[str], *, budget: int = BUDGET) -> Iterator[History]:
@@ -144,20 +161,70 @@ def build_histories(store: Store, user_ids: Sequence[str], *, budget: int = BUDG
     if budget < 1:
         raise UsageError(f"A history of {budget} tokens cannot be built. Give a budget of at least 1.")
     version = store.manifest()
-    with store.read(version) as events, store.read(version) as known:
-        register_wanted(events, user_ids)
-        register_wanted(known, user_ids)
-        scales = {source: _scale(best) for source, best in known.execute(_SCALES).fetchall()}
-        rows = (row for batch in events.sql(_SAME).to_arrow_reader(BATCH_ROWS) for row in batch.to_pylist())
+    scales = {source: _scale(best) for source, best in _best_ratings(store, version).items()}
+    with ExitStack() as stack:
+        if len(user_ids) <= FEW:
+            rows, everyone = _of_few(store, version, user_ids)
+        else:
+            events = stack.enter_context(store.read(version, tables=("events", "items")))
+            register_wanted(events, user_ids)
+            rows, everyone = _streamed(events, _SAME), _known(store, version, user_ids)
         by_user = groupby(rows, key=lambda row: row["user_id"])
         user, mine = next(by_user, (None, iter(())))
-        for batch in known.sql(_KNOWN).to_arrow_reader(BATCH_ROWS):
-            for facts in batch.to_pylist():
-                if facts["user_id"] == user:
-                    yield _history(facts, list(mine), scales, budget)
-                    user, mine = next(by_user, (None, iter(())))
-                else:
-                    yield _history(facts, [], scales, budget)
+        for facts in everyone:
+            if facts["user_id"] == user:
+                yield _history(facts, list(mine), scales, budget)
+                user, mine = next(by_user, (None, iter(())))
+            else:
+                yield _history(facts, [], scales, budget)
+
+
+Rows = Iterable[dict[str, Any]]
+
+
+def _streamed(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
+    return (row for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS) for row in batch.to_pylist())
+
+
+def _of_few(store: Store, version: Manifest, user_ids: Sequence[str]) -> tuple[Rows, Rows]:
+    """Events and facts of a few users, from only the files that these are in."""
+    with store.read(version, users=user_ids, tables=("events", "items", "facts")) as connection:
+        register_wanted(connection, user_ids)
+        rows, found = list(_streamed(connection, _SAME)), list(_streamed(connection, _AGGREGATED))
+    # Who has no facts may still be known by a profile or a tie, which is to be looked for everywhere.
+    return rows, found if len(found) == len(set(user_ids)) else _known(store, version, user_ids)
+
+
+def _known(store: Store, version: Manifest, user_ids: Sequence[str]) -> Rows:
+    """The facts of the users that the workspace knows of, in the order given."""
+    with store.read(version) as connection:
+        register_wanted(connection, user_ids)
+        yield from _streamed(connection, _KNOWN)
+
+
+def _best_ratings(store: Store, version: Manifest) -> dict[str | None, float]:
+    """The best rating ever given in each source, kept beside the tables as long as the events are the same."""
+    files = "\n".join(file.path for file in version.tables.get("events", ()))
+    mark = hashlib.sha256(files.encode()).hexdigest()
+    path = store.path / "cache" / "ratings.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["events"] == mark:
+            return {source: float(best) for source, best in kept["best"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # It is derived: what cannot be read is computed again.
+    with store.read(version, tables=("events",)) as connection:
+        best = {source: float(value) for source, value in connection.execute(_SCALES).fetchall()}
+    temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        temporary.write_text(
+            json.dumps({"events": mark, "best": [*best.items()]}, ensure_ascii=False), encoding="utf-8"
+        )
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # A workspace that cannot be written can still be read.
+    return best
 
 
 def _scale(best: float) -> int | None:
@@ -166,7 +233,7 @@ def _scale(best: float) -> int | None:
 
 
 def _history(
-    known: dict[str, Any], rows: list[dict[str, Any]], scales: Mapping[str, int | None], budget: int
+    known: dict[str, Any], rows: list[dict[str, Any]], scales: Mapping[str | None, int | None], budget: int
 ) -> History:
     user_id, aggregated = known.pop("user_id"), known.pop("aggregated")
     facts = known if aggregated else {}
@@ -220,7 +287,7 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return (row["kind"], row["rating"], row["item_id"] or row["title"] or row["category"])
 
 
-def _collapse(rows: Iterable[dict[str, Any]], scales: Mapping[str, int | None]) -> list[_Entry]:
+def _collapse(rows: Iterable[dict[str, Any]], scales: Mapping[str | None, int | None]) -> list[_Entry]:
     """Rows of one user, oldest first, to entries."""
     same: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -228,7 +295,7 @@ def _collapse(rows: Iterable[dict[str, Any]], scales: Mapping[str, int | None]) 
     return [_entry(group, scales) for group in same.values()]
 
 
-def _entry(group: list[dict[str, Any]], scales: Mapping[str, int | None]) -> _Entry:
+def _entry(group: list[dict[str, Any]], scales: Mapping[str | None, int | None]) -> _Entry:
     """One entry from rows that are the same, oldest first: it says what the latest says."""
     latest = group[-1]
     events = sorted(

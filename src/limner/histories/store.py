@@ -10,9 +10,10 @@ Example:
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +43,12 @@ def new_run_id(command: str) -> str:
 def quote_path(path: Path | str) -> str:
     """A path as an SQL string literal."""
     return "'" + str(path).replace("'", "''") + "'"
+
+
+def bucket_of(user: str, buckets: int) -> int:
+    """The bucket of a user: the lower half of the id's MD5 as DuckDB's `md5_number_lower` reads it."""
+    digest = hashlib.md5(user.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    return int.from_bytes(digest[8:], "little") % buckets
 
 
 def arrow(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
@@ -117,27 +124,44 @@ class Store:
         return manifest
 
     @contextmanager
-    def read(self, manifest: Manifest | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def read(
+        self,
+        manifest: Manifest | None = None,
+        *,
+        users: Collection[str] | None = None,
+        tables: Collection[str] | None = None,
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table over one whole version of the workspace.
 
         The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written, `titled_events` is `events`
         with the item table's title and category where the event itself has none, and `present_traits` those of
         `traits` that hold now.
+
+        Args:
+            manifest: The version; the present one if None.
+            users: Of tables of users only the files that these users' rows may be in: other users' rows may be missing.
+            tables: Only these tables have views; all if None.
         """
         version = manifest or self.manifest()
+        buckets = None if users is None else {bucket_of(user, version.buckets) for user in users}
+        chosen = TABLES if tables is None else {name: TABLES[name] for name in tables}
         connection = duckdb.connect(config={"temp_directory": str(self.path / "tmp")})
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            for table in TABLES.values():
-                self._define(connection, table, version)
-            connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
-            connection.execute(f"CREATE VIEW present_traits AS {PRESENT_TRAITS}")
+            for table in chosen.values():
+                self._define(connection, table, version, buckets if table.user else None)
+            if {"events", "items"} <= set(chosen):
+                connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
+            if "traits" in chosen:
+                connection.execute(f"CREATE VIEW present_traits AS {PRESENT_TRAITS}")
             yield connection
         finally:
             connection.close()
 
-    def _define(self, connection: duckdb.DuckDBPyConnection, table: Table, version: Manifest) -> None:
-        files = version.tables.get(table.name, ())
+    def _define(
+        self, connection: duckdb.DuckDBPyConnection, table: Table, version: Manifest, buckets: Collection[int] | None
+    ) -> None:
+        files = [f for f in version.tables.get(table.name, ()) if buckets is None or f.bucket in buckets]
         if files:
             paths = ", ".join(quote_path(self.path / f.path) for f in files)
             source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
@@ -221,11 +245,14 @@ class Commit:
         chosen = ", ".join(
             f"CAST({_name(c) if c in have else 'NULL'} AS {_sql_type(t)}) AS {_name(c)}" for c, t in table.columns
         )
+        # One user's rows stand together, so that reading one touches one group of rows of a file.
+        order = f"ORDER BY {table.user}" if table.user else ""
         bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
         try:
             written = connection.execute(
-                f"COPY (SELECT {chosen}, $run AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query})) TO"
-                f" {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket), OVERWRITE_OR_IGNORE)",
+                f"COPY (SELECT {chosen}, $run AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query}) {order})"
+                f" TO {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket),"
+                " OVERWRITE_OR_IGNORE)",
                 {"run": self.run, "seq": self._sequence()},
             ).fetchone()
         except duckdb.IOException as error:
