@@ -25,8 +25,13 @@ class Batches:
         batches: Those that were made, by name, in order.
         files: What is in its files, by name.
         held: While set, batches stay in progress.
+        made: Set when the first batch is made.
         good: How often each question was answered well in a batch.
+        sizes: Requests in each batch.
         lose: Answers to `POST /v1/batches` that are lost on their way, though the batch is made.
+        refuse: Why batches are refused as a whole, if they are.
+        expire: Batches that expire with every other request unanswered.
+        absent: Whether there is no such service here.
     """
 
     url: str = ""
@@ -39,6 +44,7 @@ class Batches:
     lose: int = 0
     refuse: str = ""
     expire: int = 0
+    absent: bool = False
 
     def put(self, content: bytes) -> str:
         name = f"file-{len(self.files)}"
@@ -106,7 +112,9 @@ def serve_batches(answer: Answer) -> Iterator[Batches]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["content-length"]))
             with lock:
-                if self.path == "/v1/files":
+                if service.absent:
+                    self._send(404, b'{"error": {"message": "nothing here"}}')
+                elif self.path == "/v1/files":
                     assert b'name="purpose"\r\n\r\nbatch' in content
                     mark = b"--" + self.headers["content-type"].partition("boundary=")[2].encode()
                     part = next(p for p in content.split(mark) if b"filename=" in p)

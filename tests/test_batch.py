@@ -31,7 +31,7 @@ from limner.serving.prices import read_prices
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message, PromptId
 from limner.workspace import Workspace
 from reading_workspace import event, load, signals
-from serving_stub import completion, error, serve
+from serving_stub import completion, serve
 
 USERS = 4
 TOKENS = 14
@@ -238,12 +238,11 @@ def test_a_batch_refused_as_a_whole_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_a_server_without_batches_says_so(tmp_path: Path) -> None:
-    with (
-        serve(lambda n, b: error(404, "Not Found")) as stub,
-        connect(tmp_path, f"{stub.url}#m", batch=BatchMode()) as client,
-        pytest.raises(ModelError, match="no such files or batches"),
-    ):
-        client.ask([question(1)])
+    with serve_batches(good) as service, client_of(tmp_path, service) as client:
+        service.absent = True
+        with pytest.raises(ModelError, match="no such files or batches"):
+            client.ask([question(1)])
+    assert not list((tmp_path / "batches").iterdir())
 
 
 @pytest.mark.parametrize("spec", ["embedded", "vllm:m"])

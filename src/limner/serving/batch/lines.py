@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-URL = "/v1/chat/completions"
+URL: Final = "/v1/chat/completions"
 
 _AGAIN = frozenset({408, 409, 429})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 from limner.errors import ModelError
 from limner.serving.batch.lines import URL, Result, results_in
@@ -13,7 +13,7 @@ from limner.serving.batch.pending import Pending
 from limner.serving.endpoint import CONNECT_SECONDS, key_of, without_key
 from limner.serving.spec import HttpSpec
 
-WINDOW = "24h"
+WINDOW: Final = "24h"
 """By when the service promises to be done; OpenAI knows no other."""
 
 TRIES = 5
@@ -93,19 +93,18 @@ class BatchService:
             for _ in range(TRIES):
                 try:
                     # Not tried again blindly: an answer that was lost on its way may have made the batch.
-                    return self._once().batches.create(
-                        input_file_id=file.id, endpoint=URL, completion_window=WINDOW, metadata={MARK: pending.id}
-                    ).id  # fmt: skip
+                    return self._made(pending, file.id)
                 except (self._openai.APIConnectionError, self._openai.InternalServerError):
                     found = self.find(pending)
                     if found is not None:
                         return found
-            return self._once().batches.create(
-                input_file_id=file.id, endpoint=URL, completion_window=WINDOW, metadata={MARK: pending.id}
-            ).id  # fmt: skip
+            return self._made(pending, file.id)
 
-    def _once(self) -> Any:
-        return self._client.with_options(max_retries=0)
+    def _made(self, pending: Pending, file: str) -> str:
+        made = self._client.with_options(max_retries=0).batches.create(
+            input_file_id=file, endpoint=URL, completion_window=WINDOW, metadata={MARK: pending.id}
+        )
+        return made.id
 
     def find(self, pending: Pending) -> str | None:
         """What the service calls a batch that was told our id; None if it has none, or cannot say.
