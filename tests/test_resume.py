@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -46,9 +48,9 @@ class Counted:
 
 
 @contextmanager
-def counting() -> Iterator[Counted]:
+def counting(seconds: float = 0.01) -> Iterator[Counted]:
     def reply(number: int, body: dict[str, Any]) -> Reply:
-        time.sleep(0.01)
+        time.sleep(seconds)
         if counted.alarm and number + 1 >= counted.alarm:
             counted.reached.set()
             counted.release.wait(10)  # The kill comes while this call is under way, however slow the machine is.
@@ -59,17 +61,17 @@ def counting() -> Iterator[Counted]:
         yield counted
 
 
-def fill(path: Path) -> Store:
+def fill(path: Path, users: int = USERS, texts_each: int = 2) -> Store:
     texts = [
         event(f"u{user:02}", f"Thing {user} of type {n} is {word}. I use it every day!", title=f"Thing type {n}")
-        for user in range(USERS)
-        for n, word in enumerate(("quiet and solid", "far too slow"))
+        for user in range(users)
+        for n, word in zip(range(texts_each), itertools.cycle(("quiet and solid", "far too slow")), strict=False)
     ]
     return load(path, *texts, event("客户", "龙井很香，每年都买。就是物流太慢了！", title="龙井茶"))
 
 
-def extract(workspace: Path, model: Counted, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "limner", "extract", "--json", "--workspace", str(workspace)]
+def extract(workspace: Path, model: Counted, *words: str, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "limner", "extract", "--json", "--workspace", str(workspace), *words]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LIMNER_")}
     return subprocess.Popen(
         [*command, "--model", f"{model.stub.url}#m"],
@@ -77,9 +79,9 @@ def extract(workspace: Path, model: Counted, **options: Any) -> subprocess.Popen
     )  # fmt: skip
 
 
-def finish(workspace: Path, model: Counted) -> dict[str, Any]:
+def finish(workspace: Path, model: Counted, *words: str) -> dict[str, Any]:
     """Runs to the end; what `--json` printed."""
-    with extract(workspace, model) as process:
+    with extract(workspace, model, *words) as process:
         out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     told: dict[str, Any] = json.loads(out)
@@ -163,6 +165,46 @@ def test_killed_again_and_again_it_still_ends(
     finish(tmp_path / "w", model)
     assert model.calls - before <= calls + 3 * 2
     assert results(tmp_path) == (signals, personas)
+
+
+KILLS = 20
+MANY = {"users": 42, "texts_each": 12}
+SMALL = ("--plan", "small", "--concurrency")
+
+
+def test_killed_20_times_it_makes_two_percent_more_calls_at_most(tmp_path: Path) -> None:
+    """Every call that the server got counts, those too that were under way when the process was killed.
+
+    A killed process loses what was under way and nothing else: so many calls are made again as may be under way at
+    once, at most, for each kill. Here that is one.
+    """
+    moments = random.Random(4)
+    with counting(seconds=0.0) as model:
+        fill(tmp_path / "clean" / "w", **MANY)
+        calls = finish(tmp_path / "clean" / "w", model, *SMALL, "8")["calls"]
+        assert calls >= KILLS / 0.02
+        fill(tmp_path / "killed" / "w", **MANY)
+        before = model.calls
+        done = 0
+        for moment in sorted(moments.sample(range(1, calls), KILLS)):
+            with extract(tmp_path / "killed" / "w", model, *SMALL, "1") as process:
+                wait_for(model, before + max(done + 1, moment))
+                time.sleep(moments.uniform(0.0, 0.02))
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+            assert process.returncode == -signal.SIGKILL
+            done = model.calls - before
+        finish(tmp_path / "killed" / "w", model, *SMALL, "1")
+        assert calls <= model.calls - before <= calls + KILLS
+        assert model.calls - before <= 1.02 * calls
+    assert results(tmp_path / "killed") == results(tmp_path / "clean")
+
+
+def wait_for(model: Counted, calls: int) -> None:
+    until = time.monotonic() + 60
+    while model.calls < calls:
+        assert time.monotonic() < until, "it ended before it was to be killed"
+        time.sleep(0.001)
 
 
 @contextmanager
