@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 30.0
 """How long a commit waits for another process's commit before it gives up."""
+
+
+LEFT_SECONDS = 86_400.0
+"""Files that no manifest names are left behind by a killed process when they have been there for so long."""
 
 
 def new_run_id(command: str) -> str:
@@ -191,6 +196,27 @@ class Store:
             found: list[dict[str, Any]] = arrow(connection, query, parameters).to_pylist()
         return found
 
+    def sweep(self, manifest: Manifest, *, older: float = LEFT_SECONDS) -> int:
+        """Removes what killed processes left behind; returns how many files and folders that were.
+
+        Args:
+            manifest: The present manifest; what it names, undone runs included, stays.
+            older: Only what has not changed for so many seconds: a commit may be under way.
+        """
+        versions = [manifest.tables, *(undone.tables for undone in manifest.undone)]
+        named = {PurePosixPath(f.path).parts[2] for tables in versions for files in tables.values() for f in files}
+        found = [path for path in self.path.glob("tables/*/*") if path.name not in named]
+        found += [*self.path.glob("tmp/*"), *self.path.glob("manifest.*.tmp")]
+        before, removed = time.time() - older, 0
+        for path in found:
+            try:
+                if path.stat().st_mtime < before:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    removed += 1
+            except OSError:
+                continue  # Another process was quicker, or it is in use.
+        return removed
+
     @contextmanager
     def commit(self, command: str, *, run: str | None = None) -> Iterator[Commit]:
         """Collects files of a run and commits them together when the block ends without an error.
@@ -309,7 +335,9 @@ class Commit:
                 for name, added in self.files.items()
             }
             record = RunRecord(self.run, self.command, self.started, utc_now(), max(seq, manifest.seq), self.summary)
-            write_manifest(self.store._manifest_path, manifest.with_commit(files, record))
+            manifest = manifest.with_commit(files, record)
+            write_manifest(self.store._manifest_path, manifest)
+            self.store.sweep(manifest)
 
     def _conflicts(self, manifest: Manifest, seq: int) -> bool:
         """Whether a table of this commit was written by a commit that this one did not see, or a run was taken back."""
