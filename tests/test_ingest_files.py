@@ -213,3 +213,55 @@ def test_a_mapping_reaches_what_few_rows_have_and_places_in_lists(store: Store, 
         ingest(store, tmp_path / "a.jsonl", mapping=Mapping(columns={**columns, "place": ("u.rare.town",)}))
     with pytest.raises(DataError, match="no list at 'u'"):
         ingest(store, tmp_path / "a.jsonl", mapping=Mapping(columns=columns, records="u"))
+
+
+def test_links_out_of_a_folder_are_passed_over_and_told(store: Store, tmp_path: Path) -> None:
+    rows = "user_id,ts,text\n{},2024-01-05,words of {}\n"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(rows.format("u1", "u1"), encoding="utf-8")
+    (tmp_path / "out.csv").write_text(rows.format("u2", "u2"), encoding="utf-8")
+    (tmp_path / "in" / "b.csv").symlink_to(tmp_path / "out.csv")
+    (tmp_path / "in" / "c.csv").symlink_to(tmp_path / "in" / "a.csv")
+    summary = ingest(store, tmp_path / "in")
+    assert (summary.rows, summary.linked_files) == (1, ("b.csv",))
+    assert ingest(store, tmp_path / "in" / "b.csv").stored == 1  # named, it is meant
+
+
+def test_a_line_beyond_all_measure_is_not_held(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limner.histories.encodings.LONGEST_LINE", 1_000)
+    lines = [
+        "user_id,ts,text",
+        "u1,2024-01-05,words",
+        '"' + "x" * 5_000,
+        "u2,2024-01-06,words",
+        "u3," + "y" * 2_000,
+        "u4,,",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    summary = ingest(store, tmp_path / "a.csv")
+    assert {row["user_id"] for row in store.rows("SELECT user_id FROM events")} == {"u1", "u2"}
+    assert summary.quarantined == 3
+    assert summary.quarantine_file is not None
+    assert summary.quarantine_file.stat().st_size < 4_000
+
+
+@pytest.mark.parametrize("stray", ['"open', '"', '"x" y,z'])
+def test_a_stray_quote_does_not_swallow_the_record_after_it(stray: str, store: Store, tmp_path: Path) -> None:
+    """The quote that seems to close it is the one that opens the next record."""
+    rows = [f'"u{i}","2024-01-0{i}","words"' for i in range(1, 6)]
+    rows.insert(2, stray)
+    (tmp_path / "a.csv").write_text("\n".join(["user_id,ts,text", *rows]), encoding="utf-8")
+    summary = ingest(store, tmp_path / "a.csv")
+    assert (summary.stored, summary.quarantined) == (5, 1)
+
+
+@pytest.mark.parametrize("said", ["UTF-16", "hex", "idna", "nothing", "cp037"])
+def test_an_encoding_that_xml_cannot_be_in_is_not_believed(said: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(ORDERS.replace("UTF-8", said), encoding="utf-8")
+    assert ingest(store, tmp_path / "a.xml", mapping=LINES).stored == 3
+
+
+def test_an_encoding_that_is_none_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user_id,ts\nu1,2024-01-05\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="no encoding 'hex'"):
+        ingest(store, tmp_path / "a.csv", mapping=Mapping(columns={"user_id": ("user_id",)}, encoding="hex"))

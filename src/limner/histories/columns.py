@@ -106,10 +106,21 @@ def find_column(raw: Raw, name: str, source: str, field: str) -> Column:
     """
     found = find(raw, name)
     if found is None:
-        have = ", ".join(c.name for c in raw.columns[:30]) + (", ..." if len(raw.columns) > 30 else "")
+        have = shown_names(raw)
         wanted = f"The mapping takes {field} from column {name!r}"
         raise UsageError(f"{wanted}, which {source} does not have. It has: {have}")
     return found
+
+
+def shown_names(raw: Raw) -> str:
+    """The names of a source's columns as a message shows them: the first ones, none of them long."""
+    names = [printable(c.name if len(c.name) <= 40 else c.name[:39] + "…") for c in raw.columns[:20]]
+    return ", ".join(names) + (", ..." if len(raw.columns) > 20 else "")
+
+
+def printable(text: str) -> str:
+    """A text with the signs that cannot be printed, line ends among them, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def distinct_given(raw: Raw, column: Column) -> str:

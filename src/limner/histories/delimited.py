@@ -173,11 +173,24 @@ def _record(line: Line, queue: _Queue, dialect: Dialect, number: int) -> Record:
     return Record(number, (), line.text.rstrip("\r\n"), problem)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """The cells of a text; whether a quoted field is still open at its end, and whether its quotes are in order."""
+
+    cells: list[str]
+    is_open: bool = False
+    in_order: bool = True
+
+
 def _gather(text: str, queue: _Queue, dialect: Dialect) -> tuple[list[str] | None, list[Line]]:
-    """The cells of the record that starts with `text`, and the further lines it took; None if a quote never closes."""
+    """The cells of the record that starts with `text`, and the further lines it took.
+
+    None if a quote never closes, or if it closes amid other text after lines that are whole records themselves: then
+    it was a stray one, and those lines are not part of the field that it seemed to open.
+    """
     taken: list[Line] = []
-    cells, is_open = _parse(text, dialect)
-    while is_open:
+    parsed = _parse(text, dialect)
+    while parsed.is_open:
         line = queue.take()
         if line is None or line.problem or len(taken) >= LONGEST:
             if line is not None:
@@ -186,20 +199,27 @@ def _gather(text: str, queue: _Queue, dialect: Dialect) -> tuple[list[str] | Non
         taken.append(line)
         text += line.text
         if '"' in line.text:
-            cells, is_open = _parse(text, dialect)
-    return cells, taken
+            parsed = _parse(text, dialect)
+    if not parsed.in_order and any(_is_record(line.text, dialect) for line in taken):
+        return None, taken
+    return parsed.cells, taken
 
 
-def _parse(text: str, dialect: Dialect) -> tuple[list[str], bool]:
-    """The cells of one record's text, and whether a quoted field is still open at its end."""
+def _is_record(text: str, dialect: Dialect) -> bool:
+    parsed = _parse(text, dialect)
+    return parsed.in_order and not parsed.is_open and len(parsed.cells) == len(dialect.names) > 1
+
+
+def _parse(text: str, dialect: Dialect) -> _Parsed:
+    """The cells of one record's text."""
     try:
         rows = list(_reader(_by_newline(text), dialect.delimiter, dialect.escape, strict=True))
-        return rows[0] if rows else [], False
+        return _Parsed(rows[0] if rows else [])
     except csv.Error as error:
         if "unexpected end of data" in str(error):
-            return [], True
+            return _Parsed([], is_open=True)
     rows = list(_reader(_by_newline(text), dialect.delimiter, dialect.escape))
-    return rows[0] if rows else [], False
+    return _Parsed(rows[0] if rows else [], in_order=False)
 
 
 def _by_newline(text: str) -> list[str]:

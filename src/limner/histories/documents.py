@@ -9,6 +9,9 @@ from typing import Any, Literal
 from limner.histories.delimited import Record
 from limner.histories.encodings import Line
 
+MAX_HELD = 512 << 20
+"""Characters of a damaged file that are held to look for its objects."""
+
 Shape = Literal["lines", "array", "objects"]
 
 
@@ -20,6 +23,8 @@ def shape_of(head: str) -> Shape:
     first = next((line for line in text.splitlines() if line.strip()), "")
     try:
         json.loads(first, strict=False)
+    except RecursionError:
+        return "lines"
     except ValueError:
         rest = text[len(first) :].lstrip()
         cut_or_pretty = not rest or not rest.startswith("{")
@@ -56,13 +61,17 @@ def _line_by_line(lines: Iterable[Line]) -> Iterator[Record]:
 def _one_by_one(lines: Iterable[Line]) -> Iterator[Record]:
     """Objects of an array or a sequence. The text is held in memory: only a damaged file comes here."""
     pieces: list[str] = []
-    number = 0
+    held = number = 0
     broken: list[Record] = []
     for line in lines:
         if line.problem:
             broken.append(Record(0, (), line.text.strip(), line.problem))
+        elif held > MAX_HELD:
+            broken.append(Record(0, (), "", f"what follows {MAX_HELD >> 20} MB of a damaged file could not be read"))
+            break
         else:
             pieces.append(line.text)
+            held += len(line.text)
     text = "".join(pieces).replace("\ufeff", "")
     decoder = json.JSONDecoder(strict=False, parse_constant=_null)
     position = _skip(text, 0)

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TextIO, cast
 
 from limner.errors import UsageError
 from limner.histories.sources import Source, looks_utf16
@@ -35,6 +35,12 @@ GB18030, give rare characters instead, because their second byte is a plain lett
 
 PIECE = 1 << 20
 """Bytes read at a time."""
+
+LONGEST_LINE = 64 << 20
+"""Characters that one line may have; a longer one is no record, and is not held to find out."""
+
+SHOWN = 1000
+"""Characters shown of such a line."""
 
 _escaped = re.compile("[\udc80-\udcff]")
 
@@ -66,7 +72,8 @@ def detect_encoding(source: Source, wanted: str = "") -> str:
     if wanted:
         try:
             name = codecs.lookup(wanted).name
-        except LookupError as error:
+            "".encode(wanted)  # refuses what codecs knows beside text, such as hex
+        except (LookupError, UnicodeError) as error:
             raise UsageError(f"There is no encoding {wanted!r}. Use for example utf-8, gb18030 or cp1252.") from error
         return "utf-8-sig" if name == "utf-8" and source.head.startswith(codecs.BOM_UTF8) else name
     for mark, name in BOMS:
@@ -85,7 +92,7 @@ def judge_encoding(stream: IO[bytes], *, cut: bool = False) -> str:
     wide = utf8_broken = gb_broken = letters = common = 0
     previous = b""
     try:
-        for line in stream:
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
             judged, previous = (previous, line) if cut else (line, b"")
             if judged.isascii():
                 continue
@@ -134,15 +141,23 @@ def transcode(source: Source, encoding: str, target: Path) -> bool:
     return True
 
 
-def lines(source: Source, encoding: str) -> Iterator[Line]:
-    """The lines of a file, each with its end, broken ones marked. A damaged gzip file ends with a marked line."""
+def lines(source: Source, encoding: str, *, pieces: bool = False) -> Iterator[Line]:
+    """The lines of a file, each with its end, broken ones marked. A damaged gzip file ends with a marked line.
+
+    Args:
+        source: The file.
+        encoding: Its encoding.
+        pieces: Give a line that is too long in pieces, for a reader to whom lines mean nothing; else it is marked.
+    """
     errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
     label = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding.upper())
     problem = f"broken encoding: not valid {label} (if it is another encoding, set `encoding` in the mapping)"
     with io.TextIOWrapper(io.BufferedReader(_Raw(open_bytes(source))), encoding, errors, newline="") as text:
         try:
-            for line in text:
-                if "\ufffd" in line and errors == "replace":
+            for line, is_whole in _by_line(text, pieces):
+                if not is_whole:
+                    yield Line(line[:SHOWN], f"a line of more than {LONGEST_LINE >> 20} MB")
+                elif "\ufffd" in line and errors == "replace":
                     yield Line(line, problem)
                 elif _escaped.search(line):
                     shown = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -151,6 +166,15 @@ def lines(source: Source, encoding: str) -> Iterator[Line]:
                     yield Line(line)
         except (EOFError, OSError, zlib.error) as error:
             yield Line("", f"the gzip file is damaged or cut off here ({error}); what follows could not be read")
+
+
+def _by_line(text: TextIO, pieces: bool) -> Iterator[tuple[str, bool]]:
+    """The lines of a text, and whether each is whole: of one that is too long the beginning comes, or its pieces."""
+    while line := text.readline(LONGEST_LINE):
+        is_whole = pieces or len(line) < LONGEST_LINE or line.endswith(("\n", "\r"))
+        yield line, is_whole
+        while not is_whole and (rest := text.readline(PIECE)):
+            is_whole = rest.endswith(("\n", "\r"))
 
 
 def _visible(line: str) -> str:

@@ -26,7 +26,7 @@ from limner.histories.cleaning import (
     step_sql,
     time_sql,
 )
-from limner.histories.columns import Column, Raw, distinct_given
+from limner.histories.columns import Column, Raw, distinct_given, shown_names
 from limner.histories.mapping import FIELDS, KINDS, Kind, Mapping
 from limner.histories.words import (
     FIELD_NAMES,
@@ -140,7 +140,7 @@ def guess(connection: duckdb.DuckDBPyConnection, raw: Raw, source: str, kind: st
     chosen = _choose(sample, table_kind)
     missing = [f for f in FIELDS[table_kind].required if f not in chosen]
     if missing:
-        have = ", ".join(c.name for c in raw.columns[:30]) + (", ..." if len(raw.columns) > 30 else "")
+        have = shown_names(raw)
         raise UsageError(
             f"No column of {source} looks like {' or '.join(missing)}. Say which one is in a mapping file (--map), "
             f"as docs/ingest.md shows. Columns: {have}"

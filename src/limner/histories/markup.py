@@ -34,15 +34,22 @@ _declared = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']
 
 
 def declared_encoding(head: bytes) -> str:
-    """The encoding that an XML declaration names, if Python knows it; empty otherwise."""
+    """The encoding that an XML declaration names, if it can be true and Python knows it; empty otherwise."""
     found = _declared.search(head[:1024])
     if not found:
         return ""
+    name = found.group(1).decode().lower()
     try:
-        name = codecs.lookup(found.group(1).decode()).name
-    except LookupError:
+        # The declaration itself was read as ASCII: an encoding in which it would not be so is not the file's.
+        if codecs.lookup(name).name in _NO_FILES or _ASCII.decode(name) != _ASCII.decode("ascii"):
+            return ""
+    except (LookupError, UnicodeError):
         return ""
-    return {"gbk": "gb18030", "gb2312": "gb18030"}.get(name, name)
+    return "gb18030" if name in {"gbk", "gb2312"} else codecs.lookup(name).name
+
+
+_ASCII = bytes(range(32, 127))
+_NO_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "unicode_escape"})
 
 
 def row_element(head: bytes, encoding: str) -> tuple[str, ...]:

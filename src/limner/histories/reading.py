@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limner.errors import DataError
-from limner.histories.columns import Column, Raw, to_arrow, typed_column
+from limner.histories.columns import Column, Raw, printable, to_arrow, typed_column
 from limner.histories.databases import TableSource, new_rows
 from limner.histories.delimited import DELIMITERS, Dialect, Record, careful_records, sniff, unique_names
 from limner.histories.documents import Shape, careful_documents, shape_of
@@ -165,8 +165,8 @@ class Reader:
         clean = self._as_utf8(source, encoding)
         if clean is not None and self._strictly(_json_query(*clean, shape)):
             return self._documents(source, mapping, "rowid + 1")
-        encoding = self._judged(source, encoding)
-        self._carefully(self._good(source, careful_documents(lines(source, encoding), shape)), 1)
+        text = lines(source, self._judged(source, encoding), pieces=shape != "lines")
+        self._carefully(self._good(source, careful_documents(text, shape)), 1)
         return self._documents(source, mapping, "_row")
 
     def _xml(self, source: Source, mapping: Mapping) -> Raw:
@@ -282,4 +282,4 @@ def _batches(rows: Iterable[tuple[int, tuple[str, ...]]]) -> Iterator[list[tuple
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") + "."
+    return printable(str(error).splitlines()[0].rstrip(".")) + "."
