@@ -44,7 +44,7 @@ def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
     from limner.cli import (  # isort: skip
         ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, profile, runs, segment, sources,
-        status,
+        status, update,
     )  # fmt: skip
 
     app.command("demo")(demo.demo)
@@ -52,6 +52,8 @@ def _register() -> None:
     app.add_typer(sources.app, name="sources")
     app.command("profile")(profile.profile)
     app.command("extract")(extract.extract)
+    app.command("update")(update.update)
+    app.command("watch")(update.watch)
     app.add_typer(persona.app, name="persona")
     app.add_typer(segment.app, name="segment")
     app.command("ask")(ask.ask)
