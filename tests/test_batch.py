@@ -317,7 +317,7 @@ def test_questions_carried_by_hand_end_as_single_calls_do(
     out, back = tmp_path / "out.jsonl", tmp_path / "back.jsonl"
     words = ["-w", str(tmp_path / "w"), "--model", "vllm:m", "--json"]
     more = ["--batch-file", str(out)]
-    while not rounds or "questions are in" in (json.loads(capsys.readouterr().out)["stopped"] or ""):
+    while not rounds or "then go on" in (json.loads(capsys.readouterr().out)["stopped"] or ""):
         if rounds:
             rounds[-1] = run_batch(out, back)
             more = ["--batch-file", str(out), "--batch-results", str(back)]
@@ -344,7 +344,7 @@ def test_a_narrative_that_cannot_be_used_ends_in_plain_sentences(
     words = ["-w", str(tmp_path / "w"), "--model", "vllm:m", "--json", "--batch-file", str(out)]
     assert command(*words) == 0
     rounds = 0
-    while "questions are in" in (json.loads(capsys.readouterr().out)["stopped"] or ""):
+    while "then go on" in (json.loads(capsys.readouterr().out)["stopped"] or ""):
         run_batch(out, back, answer)
         assert command(*words, "--batch-results", str(back)) == 0
         rounds += 1

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,17 @@ from pathlib import Path
 import pytest
 
 from limner import Workspace
+from limner.errors import PendingError
 from limner.serving import connect
+from limner.serving.batch.mode import BatchMode
 from limner.serving.request import ChatAnswer, ChatRequest, Message, PromptId
 from limner.serving.vllm import engine as engines
+from limner.serving.vllm import flags
 from limner.serving.vllm.engine import kept_up
-from limner.serving.vllm.interpreter import PYTHON
+from limner.serving.vllm.interpreter import PYTHON, interpreter, survey
 from limner.serving.vllm.server import models_at
-from reading_workspace import not_slices
+from limner.serving.vllm.weights import loadable, named_model
+from reading_workspace import event, load, not_slices
 
 SPEC = os.environ.get("LIMNER_TEST_VLLM", "vllm:qwen2.5-coder-0.5b")
 USERS = 30
@@ -128,3 +133,32 @@ def test_the_server_listens_on_this_machine_only_and_ends_with_the_process() -> 
         engines._end(up)
         assert not own.running
         assert models_at(up.address) == ()
+
+
+def test_a_batch_file_goes_through_run_batch(tmp_path: Path) -> None:
+    """Questions, narratives and repairs, a file each, until nothing is left; the server has ended before."""
+    review = "The strings arrived broken, and the box was wet. Sound is lovely though!"
+    store = load(tmp_path / "w", event("u1", review, title="Strings"), event("客户", "龙井很香，就是物流太慢了！"))
+    out, back = tmp_path / "ask.jsonl", tmp_path / "back.jsonl"
+    workspace, mode = Workspace(tmp_path / "w", model=SPEC), BatchMode(file=out)
+    named = named_model(SPEC.partition(":")[2])
+    source = loadable(named, print)
+    machine = survey(source.model, size=source.bytes)
+    command = [interpreter(), "-m", "vllm.entrypoints.openai.run_batch", "--model", source.model]
+    command += ["--served-model-name", named.name, "--max-model-len", "4096", "--dtype", flags.dtype(machine)]
+    command += ["--generation-config", "vllm", "-i", str(out), "-o", str(back)]
+    rounds = 0
+    while True:
+        try:
+            summary = workspace.extract(batch=mode)
+            break
+        except PendingError:
+            rounds += 1
+            assert rounds <= 4
+            environment = flags.environment(machine, local=source.local)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-2000:]
+            mode = BatchMode(file=out, results=back)
+    assert summary.failed == {}
+    assert rounds >= 1
+    assert {row["user_id"] for row in store.rows("SELECT user_id FROM personas")} == {"u1", "客户"}

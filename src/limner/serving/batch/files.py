@@ -64,10 +64,11 @@ class FileEngine:
 
     def _written(self, lines: list[str]) -> str:
         """Writes the open questions; what to tell the person."""
+        one = len(lines) == 1
         if self._out is None:
             return (
-                f"{len(lines):,} questions have no answer in that file. Add --batch-file OUT.jsonl to write them, or "
-                "leave --batch-results out to ask the model itself."
+                f"{'1 question has' if one else f'{len(lines):,} questions have'} no answer in that file. Add "
+                "--batch-file OUT.jsonl to go on by files, or leave --batch-results out to ask the model itself."
             )
         try:
             self._out.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +76,8 @@ class FileEngine:
         except OSError as error:
             raise UsageError(f"Cannot write {self._out}: {error.strerror}. Check the path.") from error
         return (
-            f"{len(lines):,} questions are in {self._out}. Run them, then go on with --batch-results and the file that "
-            "comes back."
+            f"{'1 question is' if one else f'{len(lines):,} questions are'} in {self._out}. Run it, then go on with "
+            "--batch-results and the file that comes back."
         )
 
     def wind_down(self, seconds: float) -> None:
