@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
+import pandas as pd
 import pytest
 
 from limner.histories import Mapping, ingest
+from limner.histories.profile import profile
 from limner.histories.store import Store
 
 MAPS = Path(__file__).parents[1] / "docs" / "maps"
@@ -51,31 +52,44 @@ def test_every_map_is_tried():
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", FILES)
-def test_map_loads_its_file(name, data_folder, tmp_path):
+def test_map_loads_its_file(name: str, data_folder: Path, tmp_path: Path) -> None:
+    """Rows, users, sums and the profile's figures are those that pandas counts in the file."""
     mapping = Mapping.load(MAPS / f"{name}.toml")
     store = Store.open(tmp_path / "w", create=True)
     summary = ingest(store, data_folder / FILES[name], mapping=mapping)
-    direct = duckdb.connect()
-    direct.execute(f"CREATE VIEW source AS SELECT * FROM read_parquet('{data_folder / FILES[name]}')")
-
-    def count(sql: str) -> int:
-        return direct.execute(sql).fetchall()[0][0]
-
-    assert summary.rows == count("SELECT count(*) FROM source")
-    assert summary.rows == summary.stored + summary.repeats_dropped
+    source = pd.concat([pd.read_parquet(path) for path in sorted(data_folder.glob(FILES[name]))])
+    assert summary.rows == len(source) == summary.stored + summary.repeats_dropped
     assert summary.quarantined == summary.duplicates == 0
     assert store.rows(f"SELECT count(*) AS n FROM {mapping.kind}")[0]["n"] == summary.stored
     if mapping.kind != "items":
-        user = mapping.columns["user_id"][0]
-        assert summary.users == count(f'SELECT count(DISTINCT "{user}") FROM source')
+        assert summary.users == source[mapping.columns["user_id"][0]].nunique()
         assert store.rows("SELECT count(*) AS n FROM facts")[0]["n"] == summary.users
     if mapping.kind == "events":
         found = store.rows("SELECT count(DISTINCT event_id) AS ids, bool_and(json_valid(attrs)) AS ok FROM events")[0]
         assert found == {"ids": summary.stored, "ok": True}
-    if mapping.kind == "events" and not summary.repeats_dropped:
-        for field in {"rating", "price", "quantity", "amount"} & set(mapping.columns):
-            wanted = count(f'SELECT sum("{mapping.columns[field][0]}") FROM source')
-            assert store.rows(f"SELECT sum({field}) AS total FROM events")[0]["total"] == pytest.approx(wanted)
+    if not summary.repeats_dropped:
+        _agrees(source, mapping, store)
+
+
+def _agrees(source: pd.DataFrame, mapping: Mapping, store: Store) -> None:
+    """Holds what is stored, and what the profile says of it, against the file."""
+    (table,) = profile(store).tables
+    assert (table.name, table.rows_before, table.rows_after) == (mapping.kind, len(source), len(source))
+    columns = {column.name: column for column in table.columns}
+    for field in {"rating", "price", "quantity", "amount"} & set(mapping.columns):
+        given = pd.to_numeric(source[mapping.columns[field][0]])
+        assert store.rows(f"SELECT sum({field}) AS total FROM {mapping.kind}")[0]["total"] == pytest.approx(given.sum())
+        assert (field, columns[field].missing_after) == (field, int(given.isna().sum()))
+        assert (field, columns[field].different) == (field, given.nunique())
+        assert columns[field].constant is None or given.nunique() == 1
+        if columns[field].outlying is not None:
+            low, high = given.quantile([0.25, 0.75])
+            fence = 3 * (high - low)
+            assert columns[field].outlying == int(((given < low - fence) | (given > high + fence)).sum())
+    for field in {"user_id", "item_id"} & set(mapping.columns):
+        if len(names := mapping.columns[field]) == 1:
+            assert (field, columns[field].different) == (field, source[names[0]].nunique())
+            assert (field, columns[field].missing_after) == (field, int(source[names[0]].isna().sum()))
 
 
 @pytest.mark.data
