@@ -85,7 +85,7 @@ def _columns(columns: list[ColumnProfile]) -> Table:
     from limner.reports.profile_page import change, count
 
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    shown.add_column("column", overflow="fold")
+    shown.add_column("column", overflow="fold", min_width=12)
     for name in ("missing", "unreadable", "different", "repeated", "outlying", "contradictory"):
         shown.add_column(name, justify="right", no_wrap=True)
     for column in columns:
