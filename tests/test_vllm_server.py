@@ -260,10 +260,15 @@ def test_a_name_that_a_running_server_has_is_asked_there(tmp_path: Path, monkeyp
             assert client.ask([question()])[0].text == "there"
         monkeypatch.delenv("LIMNER_VLLM_URL")
         (tmp_path / "cache" / "servers").mkdir(parents=True)
-        (tmp_path / "cache" / "servers" / "1.json").write_text(json.dumps({"address": stub.url}))
-        (tmp_path / "cache" / "servers" / "0.json").write_text("{damaged")
+        notes = tmp_path / "cache" / "servers"
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        (notes / "0.json").write_text("{damaged")
+        (notes / "1.json").write_text(json.dumps({"address": stub.url, "pid": ended.pid}))
+        (notes / "2.json").write_text(json.dumps({"address": stub.url, "pid": os.getpid()}))
         with connect(tmp_path, "vllm:the-model") as client:
             assert client.ask([question("else")])[0].text == "there"
+        assert sorted(note.name for note in notes.iterdir()) == ["0.json", "2.json"]
     assert starts(tmp_path) == []
 
 

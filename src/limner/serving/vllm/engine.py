@@ -52,7 +52,10 @@ class VllmEngine:
 
     Attributes:
         model: The model's name in the cache key.
+        in_threads: That several threads may ask at the same time.
     """
+
+    in_threads = True
 
     def __init__(
         self, spec: VllmSpec, logs: Path, *, concurrency: int | None = None, progress: Progress | None = None

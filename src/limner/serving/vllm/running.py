@@ -49,7 +49,11 @@ def _noted() -> list[str]:
     addresses = []
     for note in sorted(notes_folder().glob("*.json")):
         try:
-            addresses.append(str(json.loads(note.read_text(encoding="utf-8"))["address"]))
+            found = json.loads(note.read_text(encoding="utf-8"))
+            os.kill(int(found["pid"]), 0)
+            addresses.append(str(found["address"]))
+        except ProcessLookupError:
+            note.unlink(missing_ok=True)  # Who kept it up was killed; another server may have the port by now.
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return addresses
