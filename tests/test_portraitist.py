@@ -131,6 +131,14 @@ def test_a_line_that_was_cut_off_is_left_out_and_no_trait_is_told_twice() -> Non
     assert [s.supports for s in twice.sentences] == [("t1",)]
 
 
+def test_lines_with_one_opening_become_one_sentence() -> None:
+    found = read_narrative("喜欢{T1}\n不满{T3}\n喜欢{T2}和{T1}", "zh", ZH)
+    assert [(s.text, s.supports) for s in found.sentences] == [
+        ("喜欢越野跑、三双装的袜子。", ("t1", "t2")),
+        ("不满炒锅太重。", ("t3",)),
+    ]
+
+
 PIECES = [
     "{T1}",
     "{T2}",

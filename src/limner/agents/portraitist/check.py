@@ -39,7 +39,8 @@ def read_narrative(
     """The sentences of an answer that hold, with their slots filled in, and the lines that do not.
 
     A line holds if it is one of `OPENINGS` followed by slots of traits that exist and fit the opening, and nothing
-    else: no word, number, date or name of the model's own. A trait that was told before is left out of later lines.
+    else: no word, number, date or name of the model's own. A trait that was told before is left out of later lines,
+    and lines with one opening become one sentence.
 
     Args:
         answer: Lines such as `Keen on {T1} and {T2}`.
@@ -48,7 +49,7 @@ def read_narrative(
         told: Ids of traits that need no telling any more.
         cut: The answer ended for its length: the last line is not whole and is left out.
     """
-    sentences: list[Sentence] = []
+    openings: dict[str, list[Trait]] = {}
     refused: list[Refusal] = []
     shown = {f"T{number}": trait for number, trait in enumerate(traits, 1)}
     seen = set(told)
@@ -62,8 +63,8 @@ def read_narrative(
         new = [trait for trait in named if trait.trait_id not in seen]
         if new:
             seen.update(trait.trait_id for trait in new)
-            sentences.append(_filled(_opening(text, lang), lang, new))
-    return Narrative(tuple(sentences), tuple(refused))
+            openings.setdefault(_opening(text, lang), []).extend(new)
+    return Narrative(tuple(_filled(opening, lang, told) for opening, told in openings.items()), tuple(refused))
 
 
 def _opening(text: str, lang: str) -> str:
