@@ -522,3 +522,16 @@ def test_a_hostile_model_proves_nothing_either(tmp_path: Path) -> None:
     summary = read(store, instead("reading", json.dumps({"sentiment": "neutral", "signals": [told]})), JOINT)
     row = only(store, "interest") if summary.accepted == 2 else signals(store, f"label = '{label}'")[0]
     assert (row["label"], row["quote"], row["start"]) == (label, "strap", 4)
+
+
+@pytest.mark.parametrize(("slots", "chunks"), [(1, [16, 4]), (8, [20])])
+def test_more_users_go_out_together_where_more_calls_are_under_way(
+    slots: int, chunks: list[int], tmp_path: Path
+) -> None:
+    store = load(tmp_path / "w", *(event(f"u{n:02}", f"Thing {n} is solid.") for n in range(20)))
+    engine = ScriptedEngine(plausible.answer)
+    engine.slots = slots  # type: ignore[attr-defined]
+    together: list[int] = []
+    with Client(engine, Ledger(tmp_path / "ledger.sqlite"), "r") as client:
+        extract(store, client, SMALL, planned=lambda users: together.append(len(users)))
+    assert together == chunks

@@ -56,3 +56,8 @@ def refuse_if_forbidden(model: str) -> None:
     """
     if os.environ.get(NO_MODEL, "0") not in ("", "0"):
         raise ModelError(f"{NO_MODEL} is set, so {model} was not asked. Unset it to allow model calls.")
+
+
+def slots_of(engine: Engine) -> int:
+    """How many calls an engine has under way at most, if it says so with `slots`; else 1."""
+    return int(getattr(engine, "slots", 1))

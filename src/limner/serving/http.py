@@ -56,6 +56,11 @@ class HttpEngine:
         self._endpoint: Endpoint | None = None
         self._give_up_at = math.inf
 
+    @property
+    def slots(self) -> int:
+        """Calls that are under way at most."""
+        return self._most
+
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 

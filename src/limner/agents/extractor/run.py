@@ -26,10 +26,14 @@ from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
 from limner.serving.client import Client
+from limner.serving.engine import slots_of
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
 
 CHUNK = 16
-"""Users whose questions are in flight together and whose signals are committed together."""
+"""Users whose questions are in flight together and whose signals are committed together, at least."""
+
+USERS_PER_SLOT = 4
+"""So many users for each call that the engine has under way at once: where a chunk ends, fewer calls are under way."""
 
 
 @dataclass
@@ -104,7 +108,7 @@ def extract(
     run: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     planned: Callable[[Sequence[UserQuestions]], None] | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> ExtractSummary:
     """Reads users' histories and stores the signals, accepted and rejected.
 
@@ -117,7 +121,7 @@ def extract(
         run: The run's id, as the client writes it into the ledger.
         progress: Told after every user, and now and then in between.
         planned: Given a chunk of users' questions before they are asked.
-        chunk: Users whose questions go out together.
+        chunk: Users whose questions go out together; by what the engine has under way at once if None.
 
     Returns:
         What was done. Users whose answers stayed unusable after one repair question are in `failed`; everything else is
@@ -134,6 +138,7 @@ def extract(
     related = related_in(store.path)
     chosen = choose_users(store, users, limit)
     totals = _Totals(len(chosen))
+    chunk = chunk or max(CHUNK, USERS_PER_SLOT * slots_of(client.engine))
     for start in range(0, len(chosen), chunk):
         everyone = list(_readings(store, plan, client.model, chosen[start : start + chunk], totals))
         readings = _changed(store, client, everyone, totals)

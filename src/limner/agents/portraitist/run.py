@@ -21,12 +21,16 @@ from limner.histories.store import Store, new_run_id
 from limner.prompts import latest_version
 from limner.reports.facts_text import fact_phrases
 from limner.serving.client import Client
+from limner.serving.engine import slots_of
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
 
 CHUNK = 32
-"""Users whose narratives are written together."""
+"""Users whose narratives are written together, at least."""
 
-MADE_BY = "portrait.v3"
+USERS_PER_SLOT = 8
+"""So many users for each call that the engine has under way at once: a narrative is one call."""
+
+MADE_BY = "portrait.v4"
 """Version of merging, checking and plain sentences: personas made by another one are made again."""
 
 
@@ -116,7 +120,7 @@ def portray(
     users: Sequence[str] | None = None,
     run: str | None = None,
     told: Callable[[Persona], None] | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> PortraySummary:
     """Writes the personas of users whose traits or facts changed since they were last written.
 
@@ -128,7 +132,7 @@ def portray(
         users: Whose; everyone with facts if None.
         run: The run's id.
         told: Given every persona, as it is ready.
-        chunk: Users whose narratives go out together.
+        chunk: Users whose narratives go out together; by what the engine has under way at once if None.
 
     Raises:
         ModelError: The model as a whole is unusable; what was written before is kept.
@@ -137,6 +141,7 @@ def portray(
     names = refresh_names(store)
     chosen = users if users is not None else _all_users(store)
     counts: Counter[str] = Counter()
+    chunk = chunk or max(CHUNK, USERS_PER_SLOT * slots_of(client.engine) if client else CHUNK)
     for start in range(0, len(chosen), chunk):
         portraits = list(_due(store, client, chosen[start : start + chunk], names))
         _narrate(client, portraits)

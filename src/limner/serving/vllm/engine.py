@@ -80,6 +80,11 @@ class VllmEngine:
         self._up: Up | None = None
         self._http: HttpEngine | None = None
 
+    @property
+    def slots(self) -> int:
+        """Calls that are under way at most, as far as it is known before the server is up."""
+        return self._concurrency or SERVICES["vllm"].concurrency
+
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
 
