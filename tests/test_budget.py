@@ -139,6 +139,17 @@ def test_no_other_try_goes_out_once_the_time_is_over(tmp_path: Path, monkeypatch
         assert len(stub.bodies) == 2
 
 
+def test_no_other_try_goes_out_once_the_tokens_are_used(tmp_path: Path) -> None:
+    def reply(number: int, body: dict[str, Any]) -> Reply:
+        time.sleep(0.1 * (number == 0))
+        return completion("ok") if number == 0 else error(503, "busy", Retry_After="1")
+
+    with serve(reply) as stub:
+        with connect(tmp_path, f"{stub.url}#m", concurrency=2, budget=Budget(tokens=TOKENS)) as client:
+            assert len(stopped(client, questions(5))) == 1
+        assert len(stub.bodies) == 2
+
+
 def test_calls_under_way_when_the_time_is_over_are_kept(tmp_path: Path) -> None:
     with serve(lambda n, b: (time.sleep(0.6), completion("late"))[1]) as stub:
         with connect(tmp_path, f"{stub.url}#m", concurrency=3, budget=Budget(seconds=0.3)) as client:

@@ -77,14 +77,21 @@ class Meter:
 
     def reached(self) -> str:
         """Which limit is reached, with the figures; empty if none is."""
+        spent = self.spent()
+        if spent:
+            return spent
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            return f"{self.seconds:,.0f} of {self.budget.seconds:,.0f} seconds passed"
+        return ""
+
+    def spent(self) -> str:
+        """Which limit of money or tokens is reached, with the figures; empty if none is."""
         budget, price = self.budget, self.price
         with self._lock:
             if budget.money is not None and price is not None and price.costs and self.money >= budget.money:
                 return f"{self.money:,.4f} of {budget.money:,.4f} {price.currency} spent"
             if budget.tokens is not None and self.tokens >= budget.tokens:
                 return f"{self.tokens:,} of {budget.tokens:,} tokens used"
-        if budget.seconds is not None and self.seconds >= budget.seconds:
-            return f"{self.seconds:,.0f} of {budget.seconds:,.0f} seconds passed"
         return ""
 
     def message(self) -> str:

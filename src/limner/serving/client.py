@@ -7,6 +7,7 @@ never taken for one.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -241,6 +242,8 @@ class Client:
                 position = feed.sent[index]
                 outcome = checked(feed.requests[position], outcome)
                 self._record(feed.keys[position], feed.requests[position], outcome)
+                if self.meter.spent():
+                    self._wind_down(math.inf)  # Calls under way are waited for, but none is tried again.
                 yield position, outcome
         finally:
             close = getattr(stream, "close", None)
@@ -293,9 +296,12 @@ class Client:
 
     def _time_over(self) -> None:
         """Called by the clock when the run's time is over: nothing more goes out."""
+        self._wind_down(GRACE_SECONDS)
+
+    def _wind_down(self, seconds: float) -> None:
         wind_down = getattr(self.engine, "wind_down", None)
         if wind_down is not None:
-            wind_down(GRACE_SECONDS)
+            wind_down(seconds)
 
     def close(self) -> None:
         """Frees the engine and closes the ledger."""

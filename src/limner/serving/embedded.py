@@ -128,7 +128,7 @@ class EmbeddedEngine:
 
     def wind_down(self, seconds: float) -> None:
         """What is not answered after some seconds is given up: it costs time only."""
-        self._give_up_at = time.monotonic() + seconds
+        self._give_up_at = min(self._give_up_at, time.monotonic() + seconds)
 
     def close(self) -> None:
         """Nothing to do: the model stays loaded for the next client of this process, see `unload`."""
