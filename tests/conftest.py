@@ -48,6 +48,12 @@ def _model_is_here(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("pulled_model")
 
 
+@pytest.fixture
+def without_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads in this process compute no facts, which take most of a small load's time and have tests of their own."""
+    monkeypatch.setattr("limner.histories.load.refresh_facts", lambda store, run: 0)
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The evaluation data folder, which is not part of the project."""

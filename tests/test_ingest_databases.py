@@ -23,6 +23,8 @@ from limner.histories.databases import ENGINES, connected, table_source
 from limner.histories.marks import Marks
 from limner.histories.store import Store
 
+pytestmark = pytest.mark.usefixtures("without_facts")
+
 PASSWORD = "s3cret@/word"
 ORDERS = Mapping(
     columns={"user_id": ("User Id",), "ts": ("at",), "amount": ("amount",), "title": ("it's",)},

@@ -15,6 +15,8 @@ from limner.errors import DataError, UsageError
 from limner.histories import Mapping, ingest
 from limner.histories.store import Store
 
+pytestmark = pytest.mark.usefixtures("without_facts")
+
 ORDERS = """<?xml version="1.0" encoding="UTF-8"?>
 <export made="2024-02-01"><orders>
  <order id="1"><user><id>007</id><name>王</name></user><ts>2024-01-05 10:00:00</ts>

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from limner.agents.update import Loaded, UpdateSummary
     from limner.evidence.persona import Persona
     from limner.histories.load import IngestSummary
+    from limner.histories.named import Outcome
+    from limner.histories.profile import Profile
     from limner.histories.status import Status
     from limner.segments.records import Discovery, Segment
     from limner.serving.batch.mode import BatchMode
@@ -68,7 +70,10 @@ class Workspace:
         mapping: Path | str | dict[str, Any] | None = None,
         repeats: Literal["keep", "drop"] | None = None,
     ) -> IngestSummary:
-        """Reads files, folders, globs or one frame; makes the workspace if there is none. See `histories.ingest`."""
+        """Reads files, folders, globs, addresses of tables or objects, or one frame of pandas, Polars or Arrow.
+
+        Makes the workspace if there is none. See `histories.ingest`.
+        """
         from limner.histories.load import ingest
 
         store = Store.open(self.path, create=True)
@@ -78,6 +83,21 @@ class Workspace:
             raise UsageError("Give either paths or one data frame at a time.")
         frame = frames[0] if frames else None
         return ingest(store, paths, kind=kind, mapping=mapping, repeats=repeats, frame=frame)
+
+    def ingest_sources(
+        self, file: Path | str = "sources.toml", names: Sequence[str] = (), *, again: bool = False
+    ) -> list[Outcome]:
+        """Loads what is new in named sources; one that fails is told of and does not keep the others from loading.
+
+        Args:
+            file: The file that names them.
+            names: Which; all if none is given.
+            again: Read them from their beginning.
+        """
+        from limner.histories.named import choose, ingest_sources, read_sources
+
+        chosen = choose(read_sources(file), names)
+        return list(ingest_sources(Store.open(self.path, create=True), chosen, again=again))
 
     def extract(
         self,
@@ -303,6 +323,12 @@ class Workspace:
         from limner.histories.export import export_table
 
         return export_table(self.store, table, Path(out), format)
+
+    def profile(self) -> Profile:
+        """What is in each column before and after cleaning. See `histories.profile`."""
+        from limner.histories.profile import profile
+
+        return profile(self.store)
 
     def status(self) -> Status:
         """What the workspace holds."""
