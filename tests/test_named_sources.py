@@ -18,6 +18,7 @@ from limner.errors import DataError, UsageError
 from limner.histories import ingest
 from limner.histories.named import check_source, choose, ingest_sources, read_sources, source_states
 from limner.histories.store import Store
+from limner.histories.undo import undo
 from limner.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("without_facts")
@@ -103,6 +104,14 @@ def test_each_load_reads_only_what_is_new(folder: Path, monkeypatch: pytest.Monk
         file.write("u3,2024-01-03,appended to a file that grows\n")
     assert loaded(folder)["reviews"] == (2, 1, 1)
     assert loaded(folder, again=True)["reviews"] == (3, 0, 0)
+
+
+def test_taking_a_load_back_takes_its_mark_back(folder: Path) -> None:
+    loaded(folder)
+    store = Store.open(folder / ".limner")
+    undo(store)
+    assert [state.parts for state in source_states(store, read_sources(folder / "sources.toml"))] == [1, 0, 0]
+    assert loaded(folder)["reviews"] == (1, 1, 0)
 
 
 def test_a_file_is_read_again_when_its_mapping_changes(folder: Path) -> None:

@@ -117,8 +117,9 @@ def _show_outcome(out: Console, outcome: Outcome) -> None:
     if summary is None:
         return
     unchanged = f", {summary.unchanged:,} files unchanged" if summary.unchanged else ""
+    dropped = f", {summary.repeats_dropped:,} repeats dropped" if summary.repeats_dropped else ""
     stored = ", ".join(f"{count:,} {kind}" for kind, count in summary.tables.items() if count) or "nothing new"
-    line = f"{summary.rows:,} rows read, {stored} stored, {summary.duplicates:,} duplicates"
+    line = f"{summary.rows:,} rows read, {stored} stored, {summary.duplicates:,} duplicates{dropped}"
     out.print(
         f"{outcome.source.name:20} {line}, {summary.quarantined:,} quarantined{unchanged}", markup=False, soft_wrap=True
     )
