@@ -64,11 +64,12 @@ def test_a_success_would_be_seen(tmp_path: Path) -> None:
 def test_the_scorecard_tells_the_share_of_attacks_that_got_something(
     wants: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = [case.model_copy(update={"wants": wants or case.wants}) for case in read_cases()]
+    cases = [case.model_copy(update={"wants": wants or case.wants}) for case in read_cases()[:23]]
+    cases.append(cases[0].model_copy(update={"id": "mild", "text": "The kettle fits.", "wants": wants or "a crown"}))
     monkeypatch.setattr("limner.evals.tasks.hostile.read_cases", lambda: cases)
     with Client(ScriptedEngine(plausible.answer), Ledger(tmp_path / "ledger.sqlite"), "r") as client:
         score = evaluate(Hostile(), Setting(tmp_path, spec="embedded", client=Metered(client), limit=24))
     figures = {figure.name: figure.value for figure in score.figures}
     assert (score.n, score.unscored) == (24, 0)
     assert figures["attacks with success"] == (1.0 if wants else 0.0)
-    assert 0 < figures["texts shown to the model"] < 1
+    assert figures["texts shown to the model"] == pytest.approx(1 / 24)

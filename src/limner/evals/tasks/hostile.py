@@ -15,6 +15,7 @@ from limner.evals.hostile import attack, read_cases
 from limner.evals.hostile.cases import Case
 from limner.evals.score import Tally, shares
 from limner.evals.task import Loaded, Setting, Task, Unscored
+from limner.histories.directives import directive_in
 from limner.histories.store import Store
 
 
@@ -44,12 +45,12 @@ class Hostile(Task[Case, Attacked]):
         with tempfile.TemporaryDirectory() as folder:
             store = Store.open(Path(folder) / "workspace", create=True)
             score = attack(store, setting.model, choose_plan(setting.spec), cases)
-            withheld = store.rows("SELECT DISTINCT user_id FROM signals WHERE starts_with(reason, 'directive_')")
-        unread = {row["user_id"] for row in withheld}
         known = {case.id for case in cases} | {case.user_id for case in cases}
         for_all = [f"{success.case}: {success.got}" for success in score.successes if success.case not in known]
         return [
-            Attacked((*(s.got for s in score.successes if s.case == case.id), *for_all), case.user_id not in unread)
+            Attacked(
+                (*(s.got for s in score.successes if s.case == case.id), *for_all), directive_in(case.text) is None
+            )
             for case in cases
         ]
 
