@@ -12,7 +12,7 @@ from limner.errors import LimnerError
 from limner.histories import Mapping, ingest
 from limner.histories.store import Store
 
-pytestmark = pytest.mark.usefixtures("without_facts")
+pytestmark = [pytest.mark.usefixtures("without_facts"), pytest.mark.slow]
 
 FIELDS = ("user_id", "ts", "kind", "item_id", "rating", "text")
 MAPPING = Mapping(columns={field: (field,) for field in FIELDS}, undated="keep")

@@ -181,6 +181,7 @@ def run(uri: str, *statements: str) -> None:
         connection.commit()
 
 
+@pytest.mark.slow
 def test_a_table_of_postgresql(store: Store, postgresql: str) -> None:
     run(
         postgresql,
@@ -205,6 +206,7 @@ def test_a_table_of_postgresql(store: Store, postgresql: str) -> None:
         ingest(store, postgresql, mapping=mapping)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "kind", "first", "then"),
     [
@@ -234,6 +236,7 @@ def test_new_rows_of_postgresql(column: str, kind: str, first: str, then: str, s
     assert load() == (1, 0)
 
 
+@pytest.mark.slow
 def test_postgresql_is_only_read_and_a_query_may_be_asked(store: Store, postgresql: str) -> None:
     run(postgresql, "DROP TABLE IF EXISTS kept", "CREATE TABLE kept AS SELECT 'u1' AS user_id, 'words' AS text")
     with pytest.raises(DataError, match="read-only transaction"), connected(parse_address(postgresql)) as connection:

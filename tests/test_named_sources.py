@@ -185,6 +185,7 @@ def test_states_and_checks(folder: Path) -> None:
     assert [check_source(source, store) for source in sources[:2]] == ["1 rows to read", "0 of 1 files to read"]
 
 
+@pytest.mark.slow
 def test_on_the_command_line_nothing_secret_is_shown_or_stored(folder: Path) -> None:
     done = [
         limner(folder, *words.split()) for words in ("sources list", "ingest", "sources list --json", "sources check")
@@ -203,6 +204,7 @@ def test_on_the_command_line_nothing_secret_is_shown_or_stored(folder: Path) -> 
         assert path.is_dir() or b"hunter2" not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_one_source_and_standard_input(folder: Path) -> None:
     answer = json.loads(limner(folder, "ingest", "--source", "reviews", "--json").stdout)
     assert [source["name"] for source in answer["sources"]] == ["reviews"]

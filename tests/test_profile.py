@@ -17,6 +17,8 @@ from limner.histories.profile import ColumnProfile, Profile, profile
 from limner.histories.store import Store
 from limner.reports.profile_page import profile_html
 
+pytestmark = pytest.mark.usefixtures("without_facts")
+
 HOSTILE = "<script>alert(1)</script>"
 ROWS = [
     "user_id,ts,kind,item_id,title,price,quantity,amount,rating,session,text,shop",
