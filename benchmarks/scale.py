@@ -43,7 +43,7 @@ COPY (
         'category ' || (floor({items} * power(b, 3))::BIGINT % 40) AS category,
         ['phone', 'laptop', 'tablet'][1 + (d % 3)::INTEGER] AS device,
         'city ' || (floor({users} * power(a, 3))::BIGINT % 300) AS place,
-        CASE WHEN c >= 980 THEN 'Review ' || i || ': it works well, the delivery took ' || (d % 9) || ' days.' END AS text,
+        CASE WHEN c >= 980 THEN 'Review ' || i || ': works well, the delivery took ' || (d % 9) || ' days.' END AS text,
         CASE WHEN c >= 980 THEN 1 + d % 5 END AS rating
     FROM drawn
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
@@ -58,9 +58,9 @@ db.execute(f"COPY (SELECT * FROM read_parquet('{source}') ORDER BY user_id, ts) 
 db.execute(f"CREATE VIEW e AS SELECT * FROM read_parquet('{folder}/sorted.parquet')")
 end = db.execute("SELECT max(ts) FROM e").fetchone()[0]
 def top(name, value, n, where="true"):
-    return (f"LEFT JOIN (SELECT user_id, list({{'v': v, 'n': n}} ORDER BY r) AS {name} FROM (SELECT *, row_number() OVER "
-            f"(PARTITION BY user_id ORDER BY n DESC, v) AS r FROM (SELECT user_id, {value} AS v, count(*) AS n FROM e "
-            f"WHERE {where} GROUP BY ALL)) WHERE r <= {n} GROUP BY user_id) USING (user_id)")
+    return (f"LEFT JOIN (SELECT user_id, list({{'v': v, 'n': n}} ORDER BY r) AS {name} FROM (SELECT *, row_number() "
+            f"OVER (PARTITION BY user_id ORDER BY n DESC, v) AS r FROM (SELECT user_id, {value} AS v, count(*) AS n "
+            f"FROM e WHERE {where} GROUP BY ALL)) WHERE r <= {n} GROUP BY user_id) USING (user_id)")
 db.execute(f\"\"\"COPY (SELECT * FROM (
     SELECT user_id, count(*) AS events, count(text) AS texts, min(ts) AS first_seen, max(ts) AS last_seen,
         count(*) FILTER (kind = 'order') AS orders, count(*) FILTER (kind = 'return') AS returns,

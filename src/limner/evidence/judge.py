@@ -255,7 +255,7 @@ class Judge:
 
     def _turned(self, chosen: dict[Word | None, list[Hit]]) -> bool:
         """Whether a word is denied in the text and not in the claim, or the other way round, wherever it stands."""
-        words = {word: places for word, places in chosen.items() if word is not None and (word.judges or not word.generic)}
+        words = {w: places for w, places in chosen.items() if w is not None and (w.judges or not w.generic)}
         judging = {word: places for word, places in words.items() if word.judges}
         return any(all(h.denied != word.denied for h in places) for word, places in (judging or words).items())
 
