@@ -94,7 +94,7 @@ COMMANDS = (
         ("--users nobody", "--users u-1,nobody", "--model embedded:nothing", "--model nothing", "--plan nothing"),
         asks=True,
     ),
-    Command("update", "", ("{file}.csv",), ("--unread --model embedded:nothing", "--unread --model nothing")),
+    Command("update", "", ("{file}.csv",), ("--unread --model nothing", "--unread --plan nothing")),
     Command("watch", "--times 1", ("{file}.csv --times 1",)),
     Command("persona show", "u-1", unknown=("nobody",), outputs=("u-1 --format html --out {file}.html",)),
     Command("persona export", "--out {out}.jsonl", outputs=("--out {file}.jsonl", "--format html --out {file}.html")),
@@ -197,7 +197,7 @@ def faults() -> Iterator[Fault]:
         if command.workspace:
             for place in ("{plain}", "{plain}/below", "{damaged}"):
                 yield Fault(command, "unusable workspace", f"{command.needs} --workspace {place}")
-            if command.name not in {"ingest", "sources list", "sources check"}:
+            if command.name not in {"ingest", "update", "watch", "sources list", "sources check"}:
                 yield Fault(command, "no workspace", f"{command.needs} --workspace {{missing}}")
 
 

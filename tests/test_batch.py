@@ -33,6 +33,8 @@ from limner.workspace import Workspace
 from reading_workspace import event, load, signals
 from serving_stub import completion, serve
 
+pytestmark = pytest.mark.slow
+
 USERS = 4
 TOKENS = 14
 

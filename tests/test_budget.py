@@ -133,10 +133,10 @@ def test_no_other_try_goes_out_once_the_time_is_over(tmp_path: Path, monkeypatch
     monkeypatch.setattr(http, "POLL_SECONDS", 0.05)
     with serve(lambda n, b: error(503, "busy", Retry_After="20")) as stub:
         started = time.perf_counter()
-        with connect(tmp_path, f"{stub.url}#m", concurrency=2, budget=Budget(seconds=0.5)) as client:
+        with connect(tmp_path, f"{stub.url}#m", concurrency=2, budget=Budget(seconds=2)) as client:
             assert stopped(client, questions(5)) == []  # Not given out as failed: they are still to be asked.
-        assert time.perf_counter() - started < 5
-        assert len(stub.bodies) == 2
+        assert time.perf_counter() - started < 12
+        assert 1 <= len(stub.bodies) <= 2  # The first refusal may come before the second question goes out.
 
 
 def test_no_other_try_goes_out_once_the_tokens_are_used(tmp_path: Path) -> None:

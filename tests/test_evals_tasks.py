@@ -29,6 +29,8 @@ from limner.serving.request import ChatFailure, ChatRequest, Outcome
 from limner.serving.scripted import ScriptedEngine
 from small_evaluation import write_folder
 
+pytestmark = pytest.mark.slow
+
 Answer = Callable[[ChatRequest], str | Outcome]
 
 

@@ -30,6 +30,8 @@ from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message
 from limner.serving.scripted import ScriptedEngine
 from reading_workspace import event, export, load, not_slices, signals
 
+pytestmark = pytest.mark.slow
+
 SMALL, JOINT = PLANS["small"], PLANS["joint"]
 Answer = Callable[[ChatRequest], str | Outcome]
 

@@ -25,6 +25,8 @@ from limner.workspace import Workspace
 from reading_workspace import event, load, signals
 from serving_stub import Reply, completion, error, serve
 
+pytestmark = pytest.mark.slow
+
 USERS = 6
 TOKENS = 14
 """Tokens of one call of the server."""

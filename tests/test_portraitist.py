@@ -31,6 +31,8 @@ from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.scripted import ScriptedEngine
 from reading_workspace import make
 
+pytestmark = pytest.mark.slow
+
 DAY = datetime(2025, 3, 1, 12)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from limner.cli import main
@@ -18,6 +18,8 @@ from limner.histories.manifest import read_manifest, write_manifest
 from limner.histories.store import Store
 from limner.histories.undo import find_run, list_runs, redo, undo
 from reading_workspace import event, load, make
+
+pytestmark = pytest.mark.slow
 
 LOOK = {
     "events": "SELECT * EXCLUDE (run, seq) FROM events ORDER BY event_id",
@@ -76,6 +78,8 @@ def test_a_run_that_others_rest_on_is_undone_only_with_them(tmp_path: Path) -> N
 
 
 @given(st.lists(st.sampled_from(["load", "undo", "redo"]), max_size=12))
+@example(["load", "undo", "load", "undo", "redo", "redo"])
+@example(["load", "load", "undo", "undo", "redo", "redo", "undo", "redo"])
 @settings(max_examples=25, deadline=None)
 def test_any_order_of_loads_undos_and_redos_is_a_walk_through_whole_versions(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]

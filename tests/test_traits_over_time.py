@@ -31,6 +31,8 @@ from limner.serving.ledger import Ledger
 from limner.serving.request import ChatRequest
 from limner.serving.scripted import ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 YEAR: list[tuple[str, float, str]] = [
     ("ann", 1, "Kettle keeps the water hot for hours!"),
     ("ann", 2, "Kettle is the best thing in my kitchen."),

@@ -27,7 +27,7 @@ from limner.serving.vllm.engine import VllmEngine, kept_up
 from limner.serving.vllm.server import Starting
 from serving_stub import Reply, completion, serve
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="vLLM has no build for Windows")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="vLLM has no build for Windows")]
 
 FAKE = Path(__file__).parent / "fake_vllm"
 SECONDS = 20

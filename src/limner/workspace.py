@@ -185,11 +185,14 @@ class Workspace:
         Raises:
             BudgetError: A limit is reached. What was loaded and answered is kept; the next update goes on.
         """
+        from limner.agents.extractor import choose_plan
         from limner.agents.update import UpdateSummary
         from limner.histories.touched import touched_users
         from limner.retrieval.index import Index
         from limner.segments.refill import Refilled, refill
+        from limner.serving.spec import parse_spec
 
+        parse_spec(self.model), choose_plan(self.model, plan)  # What cannot be read with is said before loading.
         loaded = self._load(paths, sources)
         store = self.store
         touched = touched_users(store)

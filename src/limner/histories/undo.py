@@ -142,7 +142,7 @@ def redo(store: Store) -> Taken:
         names = list(dict.fromkeys([*manifest.tables, *last.tables]))
         tables = {name: (*manifest.tables.get(name, ()), *last.tables.get(name, ())) for name in names}
         before = manifest.undone[:-1]
-        if before:  # What was undone before that can be put back next.
+        if before and before[-1].seq == last.seq - 1:  # Undone right before it: it can be put back next.
             before = (*before[:-1], replace(before[-1], seq=manifest.seq + 1))
         return replace(manifest, seq=manifest.seq + 1, tables=tables, runs=(*manifest.runs, *last.runs), undone=before)
 
