@@ -6,7 +6,8 @@ The generator draws users and items with a long tail (a power law over ranks), f
 places, and a short text on one event in fifty. The bare script reads the file, sorts it by user into compressed Parquet
 and computes totals, money, trends and the most frequent categories, items, hours, weekdays, devices and places of every
 user: the facts, without checks, ids, duplicates, a quarantine or commits. Both run as processes of their own with all
-processors; the memory limit is the bare script's, limner has no such setting yet. `history` is how long one user's lines take to build from the finished workspace.
+processors; the memory limit is the bare script's, limner has no such setting yet.
+`history` is how long one user's lines take to build from the finished workspace.
 """
 
 from __future__ import annotations
