@@ -68,7 +68,7 @@ class Sums:
 def requests_of(store: Store, plan: Plan, users: list[str]) -> Iterator[ChatRequest]:
     """The distinct questions of a plan, in the order in which they are asked."""
     asked: set[str] = set()
-    for chunk in planned_questions(store, "tokens", plan, users):
+    for chunk in planned_questions(store, "tokens", plan, users, lambda requests: set()):
         for user in chunk:
             for request in user.requests:
                 key = request.key("tokens")

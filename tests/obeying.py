@@ -48,8 +48,10 @@ class Obeying:
         if name == "narrative":
             return f"[T1] {case.wants}"
         if name == "reading":
-            told = {"kind": "interest", "about": case.wants[:60], "polarity": "positive", "quote": case.text[:300]}
-            return json.dumps({"sentiment": "positive", "signals": [told]}, ensure_ascii=False)
+            told = {"feeling": "like", "about": case.wants[:60], "quote": case.text[:300]}
+            numbers = re.findall(r"^(\d+)\. ", request.messages[-1].content, re.MULTILINE)
+            entries = {number: {"sentiment": "positive", "said": [told]} for number in numbers}
+            return json.dumps(entries, ensure_ascii=False)
         if name == "history":
             numbers = [int(n) for n in re.findall(r"^\[(\d+)\]", request.messages[-1].content, re.MULTILINE)][:6]
             tag = {"tag": case.wants[:40], "lines": numbers or [1]}

@@ -115,19 +115,17 @@ def _history(history: str, lang: str) -> str:
 
 
 def _reading(user: str, lang: str) -> str:
-    text = user.rpartition("</text>")[0].partition("<text>")[2].strip("\n")
+    texts = re.findall(r"<text>(.*?)</text>", user, re.DOTALL)
+    return json.dumps({str(number): _said(text) for number, text in enumerate(texts, 1)}, ensure_ascii=False)
+
+
+def _said(text: str) -> dict[str, Any]:
     bad = bool(BAD.search(text))
     pieces = [piece.strip()[:200] for piece in re.split(r"[.!?。！？\n]", text) if len(piece.strip()) > 1]
     quote = next((piece for piece in pieces if bool(BAD.search(piece)) == bad), "")
     about = _object(quote)
-    told = {
-        "kind": "objection" if bad else "preference",
-        "about": about,
-        "polarity": "negative" if bad else "positive",
-        "quote": quote,
-    }
-    signals = [told] if about else []
-    return json.dumps({"sentiment": "negative" if bad else "positive", "signals": signals}, ensure_ascii=False)
+    told = {"feeling": "dislike" if bad else "like", "about": about, "quote": quote}
+    return {"sentiment": "negative" if bad else "positive", "said": [told] if about else []}
 
 
 def _narrative(traits: str, lang: str) -> str:

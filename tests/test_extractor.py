@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 import plausible
 from limner.agents.extractor import PLANS, ExtractSummary, Progress, choose_plan, extract
 from limner.agents.extractor.check import signals_of
-from limner.agents.extractor.plan import POSITIVE_FROM
 from limner.agents.extractor.prompt import AboutText, Question
 from limner.errors import ModelError, UsageError
 from limner.histories.directives import directive_in
@@ -26,6 +25,7 @@ from limner.histories.store import Store
 from limner.histories.texts import TextOfUser
 from limner.serving.client import Client
 from limner.serving.ledger import Ledger
+from limner.serving.profiles import read_profiles
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message, Outcome, PromptId
 from limner.serving.scripted import ScriptedEngine
 from reading_workspace import event, export, load, not_slices, signals
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 SMALL, JOINT = PLANS["small"], PLANS["joint"]
 Answer = Callable[[ChatRequest], str | Outcome]
 
-MEASURED = next(iter(POSITIVE_FROM))
+MEASURED = read_profiles().profiles[0].model
 """A model with thresholds of its own."""
 
 STRAP = "The strap broke after two days. I really like the colour!"
@@ -95,7 +95,7 @@ def test_a_larger_model_reads_a_text_at_once(tmp_path: Path) -> None:
     store = load(tmp_path, event("客户", TEA, title="龙井茶"), event("客户", "茶杯", kind="search"))
     summary, engine = watched(store, plan=JOINT)
     assert asked(engine) == {"reading": 1, "history": 1}
-    assert {str(r.prompt) for r in engine.seen} == {"reading.v1.zh", "history.v1.zh"}
+    assert {str(r.prompt) for r in engine.seen} == {"reading.v2.zh", "history.v1.zh"}
     found = {(s["kind"], s["label"], s["polarity"], s["quote"], s["start"]) for s in signals(store)}
     assert found == {
         ("sentiment", "龙井茶", "negative", TEA, 0),
@@ -175,20 +175,20 @@ def test_of_very_many_texts_the_newest_are_read(tmp_path: Path) -> None:
 
 
 def reading(**told: str) -> str:
-    claim = {"kind": "need", "about": "a strap", "polarity": "positive", "quote": "The strap", **told}
-    return json.dumps({"sentiment": "negative", "signals": [claim]})
+    claim = {"feeling": "need", "about": "a strap", "quote": "The strap", **told}
+    return json.dumps({"1": {"sentiment": "negative", "said": [claim]}})
 
 
 REFUSED: dict[str, tuple[str, Any, str, str]] = {
     "altered quote": ("quote_not_in_text", JOINT, "reading", reading(quote="would recommend it")),
     "cut word": ("part_of_a_word", JOINT, "reading", reading(quote="trap broke", about="trap")),
     "other words": ("shares_no_words", JOINT, "reading", reading(about="a new phone")),
-    "cut negator": ("negated", JOINT, "reading", reading(quote="recommend it", about="recommend", kind="preference")),
+    "cut negator": ("negated", JOINT, "reading", reading(quote="recommend it", about="recommend", feeling="like")),
     "other feeling": (
         "opposite_feeling",
         JOINT,
         "reading",
-        reading(about="strap", kind="preference", quote="The strap broke"),
+        reading(about="strap", feeling="like", quote="The strap broke"),
     ),
     "empty quote": ("empty_quote", JOINT, "reading", reading(quote="")),
     "no label": ("no_label", JOINT, "reading", reading(about=" ... ")),
@@ -240,7 +240,7 @@ def test_an_answer_the_model_is_unsure_of_is_refused(tmp_path: Path) -> None:
     assert signals(store, "kind = 'preference' AND status = 'accepted'") == []
 
 
-KINDS = st.sampled_from(["preference", "objection", "intent", "need", "interest"])
+FEELING = st.sampled_from(["like", "dislike", "want", "need"])
 POLARITIES = st.sampled_from(["positive", "negative", "mixed", "neutral"])
 
 
@@ -250,15 +250,15 @@ def test_whatever_is_answered_only_exact_slices_are_accepted(text: str, data: st
     end = data.draw(st.integers(start, len(text)))
     quotes = st.one_of(st.just(text[start:end]), st.just(text[start:end] + "x"), st.just(text.swapcase()), st.text())
     told = st.fixed_dictionaries(
-        {"kind": KINDS, "about": st.text(max_size=60), "polarity": POLARITIES, "quote": quotes.map(lambda q: q[:300])}
+        {"feeling": FEELING, "about": st.text(max_size=60), "quote": quotes.map(lambda q: q[:300])}
     )
-    answer = {"sentiment": data.draw(POLARITIES), "signals": data.draw(st.lists(told, max_size=6))}
+    answer = {"sentiment": data.draw(POLARITIES), "said": data.draw(st.lists(told, max_size=6))}
     source = TextOfUser("u", ("e1", "e2"), "text", text, "", "", None, "review", None, "en", "")
     question = Question(
-        "u", "en", ChatRequest((Message("user", text),), PromptId("reading", 1, "en")), AboutText(source)
+        "u", "en", ChatRequest((Message("user", text),), PromptId("reading", 2, "en")), AboutText(source)
     )
-    found = signals_of(question, ChatAnswer(json.dumps(answer), 1, 1, 0.0), JOINT, "m")
-    assert len(found) == len(answer["signals"]) + 1
+    found = signals_of(question, ChatAnswer(json.dumps({"1": answer}), 1, 1, 0.0), JOINT, "m")
+    assert len(found) == len(answer["said"]) + 1
     for signal in found:
         span = signal.evidence
         exact = 0 <= span.start < span.end and text[span.start : span.end] == span.quote and span.event_id == "e2"
@@ -267,7 +267,7 @@ def test_whatever_is_answered_only_exact_slices_are_accepted(text: str, data: st
         assert (signal.reason == "") == (signal.status == "accepted")
         assert len(signal.label) <= 60
         assert 0 <= signal.confidence <= 1
-    for signal, claim in zip(found[1:], answer["signals"], strict=True):
+    for signal, claim in zip(found[1:], answer["said"], strict=True):
         assert signal.evidence.start >= 0 or signal.evidence.quote == claim["quote"]
         if claim["quote"] in text:
             assert (signal.evidence.quote == claim["quote"]) or not claim["quote"].strip()
@@ -432,7 +432,7 @@ def test_signals_of_a_changed_answer_take_the_place_of_the_old(tmp_path: Path) -
     store = load(tmp_path, event("u", STRAP, title="Watch"))
     read(store)
     read(store, plan=JOINT)
-    assert {s["prompt"] for s in signals(store)} == {"reading.v1.en", "history.v1.en"}
+    assert {s["prompt"] for s in signals(store)} == {"reading.v2.en", "history.v1.en"}
     assert len(store.rows("SELECT * FROM extractions")) == 1
 
 
@@ -520,10 +520,10 @@ def test_hostile_texts_are_read_as_data_or_not_at_all(plan: Any, tmp_path: Path)
 def test_a_hostile_model_proves_nothing_either(tmp_path: Path) -> None:
     store = load(tmp_path, event("u", STRAP))
     label = "</script><script>alert(1)</script>"
-    told = {"kind": "interest", "about": label, "polarity": "positive", "quote": "strap"}
-    summary = read(store, instead("reading", json.dumps({"sentiment": "neutral", "signals": [told]})), JOINT)
-    row = only(store, "interest") if summary.accepted == 2 else signals(store, f"label = '{label}'")[0]
-    assert (row["label"], row["quote"], row["start"]) == (label, "strap", 4)
+    told = {"feeling": "need", "about": label, "quote": "strap"}
+    read(store, instead("reading", json.dumps({"1": {"sentiment": "neutral", "said": [told]}})), JOINT)
+    row = only(store, "need")
+    assert (row["label"], row["quote"], row["start"], row["status"]) == (label, "strap", 4, "rejected")
 
 
 @pytest.mark.parametrize(("slots", "chunks"), [(1, [16, 4]), (8, [20])])

@@ -146,7 +146,7 @@ def test_the_two_tables_are_for_people(store: Store, model: Stub, capfd: pytest.
     assert "Tokens are estimated" in shown
     shown = told(capfd, *options)
     assert "quoted / taken" in shown
-    assert "reading.v1.en" in shown
+    assert "reading.v2.en" in shown
     assert "quoted / taken" not in told(capfd, *options)  # Nothing was asked.
 
 

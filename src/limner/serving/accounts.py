@@ -217,9 +217,11 @@ def prune(
         values += [*prompts] * 3
     with ledger.transaction() as run_sql:
         run_sql("CREATE TEMP TABLE gone AS SELECT id, key FROM calls WHERE " + " AND ".join(tests), values)
-        keys = "(SELECT key FROM gone)"
+        run_sql("CREATE TEMP TABLE gone_keys AS SELECT key FROM gone")
+        run_sql("INSERT INTO gone_keys SELECT key FROM parts WHERE whole IN (SELECT key FROM gone)")
+        keys = "(SELECT key FROM gone_keys)"
         if days is not None:  # An answer may be younger than the first call for it.
-            keys = "(SELECT key FROM gone EXCEPT SELECT key FROM answers WHERE at > ?)"
+            keys = "(SELECT key FROM gone_keys EXCEPT SELECT key FROM answers WHERE at > ?)"
         dated = values[:1] if days is not None else []
         answers = run_sql(f"SELECT count(*) FROM answers WHERE key IN {keys}", dated).fetchone()[0]
         answers += run_sql(f"SELECT count(*) FROM malformed WHERE key IN {keys}", dated).fetchone()[0]
@@ -227,9 +229,11 @@ def prune(
         if sure:
             run_sql(f"DELETE FROM answers WHERE key IN {keys}", dated)
             run_sql(f"DELETE FROM malformed WHERE key IN {keys}", dated)
+            run_sql("DELETE FROM parts WHERE key NOT IN (SELECT key FROM answers)")
             if calls:
                 run_sql("DELETE FROM calls WHERE id IN (SELECT id FROM gone)")
         run_sql("DROP TABLE gone")
+        run_sql("DROP TABLE gone_keys")
     if sure:
         ledger.compact()
     return Pruned(answers, records, sure)

@@ -180,6 +180,19 @@ class Client:
         outcomes = dict(self.each(requests))
         return [outcomes[index] for index in range(len(requests))]
 
+    def known(self, requests: Iterable[ChatRequest]) -> set[str]:
+        """Keys of those of the requests that are answered: asking them costs nothing."""
+        return self.ledger.known(request.key(self.model) for request in requests)
+
+    def keep(self, whole: ChatRequest, parts: Iterable[tuple[ChatRequest, ChatAnswer]]) -> None:
+        """Keeps the answers to single questions that one call answered together: none of them is asked again.
+
+        Args:
+            whole: What was asked.
+            parts: The single questions, as they would be asked alone, and their answers.
+        """
+        self.ledger.keep(whole.key(self.model), {request.key(self.model): answer for request, answer in parts})
+
     def forget(self, requests: Sequence[ChatRequest]) -> None:
         """Drops malformed answers that `recall` would give out: the questions are asked again next time."""
         self.ledger.forget_malformed(request.key(self.model) for request in requests)

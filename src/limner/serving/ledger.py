@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _Execute = Callable[..., sqlite3.Cursor]
 
-FORMAT = 3
+FORMAT = 4
 """Version of the tables; a ledger of a newer one is refused, not guessed at."""
 
 BUSY_SECONDS = 30.0
@@ -64,6 +64,10 @@ CREATE TABLE IF NOT EXISTS malformed (
   error TEXT NOT NULL,
   text TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+  key TEXT PRIMARY KEY,
+  whole TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls (
   id INTEGER PRIMARY KEY,
   key TEXT NOT NULL,
@@ -95,7 +99,7 @@ _ADDED = {
     "cost": "REAL",
     "currency": "TEXT",
 }
-"""Columns that calls have since format 3; in older rows they say nothing."""
+"""Columns that calls got after format 2; in older rows they say nothing."""
 
 _CALL_COLUMNS = (
     "key, run, prompt, version, lang, model, input_tokens, output_tokens, seconds, outcome, error, at, reused_tokens,"
@@ -282,7 +286,7 @@ class Ledger:
             cost: Its price, None if that is unknown.
             currency: Of the price.
         """
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = _now()
         prompt, state, error = request.prompt, "answered", None
         if isinstance(outcome, ChatFailure):
             state, error = ("malformed" if outcome.malformed else "failed"), _storable(outcome.error)
@@ -295,6 +299,22 @@ class Ledger:
             self._pending.append(_Call(key, outcome, row))
             self._held.discard(key)
             self._keep()
+
+    def keep(self, whole: str, answers: Mapping[str, ChatAnswer]) -> None:
+        """Keeps the answers to questions that were asked together in one call, each under its own key.
+
+        Args:
+            whole: Key of the call's question.
+            answers: By key of the single question.
+
+        Raises:
+            WorkspaceError: The ledger cannot be written.
+        """
+        at = _now()
+        with self.transaction() as run_sql:
+            for key, answer in answers.items():
+                _keep_answer(run_sql, key, answer, at)
+                run_sql("INSERT OR REPLACE INTO parts VALUES (?, ?)", (key, whole))
 
     def claim(self, key: str) -> ChatAnswer | bool:
         """Claims a question before it is asked, so that no other process asks it meanwhile.
@@ -415,19 +435,23 @@ def _write(run_sql: _Execute, call: _Call) -> None:
     """Writes one recorded call."""
     key, outcome, at = call.key, call.outcome, call.row[11]
     if isinstance(outcome, ChatAnswer):
-        run_sql(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(key, _storable(outcome.text), outcome.logprob, outcome.finish),
-                *(outcome.input_tokens, outcome.output_tokens, at),
-            ),
-        )
-        run_sql("DELETE FROM malformed WHERE key = ?", (key,))
+        _keep_answer(run_sql, key, outcome, at)
     elif outcome.malformed:
         kept = (key, call.row[10], _storable(outcome.text[:MALFORMED_KEPT]))
         run_sql("INSERT OR REPLACE INTO malformed VALUES (?, ?, ?)", kept)
     run_sql(f"INSERT INTO calls ({_CALL_COLUMNS}) VALUES ({','.join('?' * len(call.row))})", call.row)
     run_sql("DELETE FROM claims WHERE key = ?", (key,))
+
+
+def _keep_answer(run_sql: _Execute, key: str, answer: ChatAnswer, at: str) -> None:
+    """Writes an answer; an unusable one that was kept for the question goes."""
+    row = (key, _storable(answer.text), answer.logprob, answer.finish, answer.input_tokens, answer.output_tokens, at)
+    run_sql("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    run_sql("DELETE FROM malformed WHERE key = ?", (key,))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _storable(text: str) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from limner.agents.extractor.parts import Part, split_parts
-from limner.agents.extractor.plan import PLANS, POSITIVE_FROM, Plan
+from limner.agents.extractor.plan import PLANS, Plan, positive_from
 from limner.agents.extractor.prompt import (
     MESSAGES,
     AboutHistory,
@@ -25,7 +25,7 @@ from limner.agents.extractor.prompt import (
 )
 from limner.agents.extractor.proof import judged, judged_quote
 from limner.agents.extractor.relation import UNRELATED
-from limner.agents.extractor.schema import FEELINGS, WORDINGS
+from limner.agents.extractor.schema import FEELINGS, FIRST, WORDINGS
 from limner.evidence.overlap import shares_words
 from limner.evidence.records import Polarity, Signal, SignalKind, Span
 from limner.evidence.sides import same_words
@@ -138,19 +138,23 @@ def _sentiment(reader: _Reader) -> Iterator[Signal]:
         if mood != "neutral":
             yield _whole(reader, about, mood, reader.certainty)
         return
-    positive, confidence = sentiment_of(reader.answer, reader.wording.positive, reader.model, reader.question.lang)
+    positive, confidence = sentiment_of(
+        reader.answer, reader.wording.positive, reader.model, reader.question.lang, reader.plan
+    )
     rejected = "model_unsure" if confidence < SURE else ""
     yield _whole(reader, about, "positive" if positive else "negative", confidence, rejected)
 
 
-def sentiment_of(answer: ChatAnswer, positive_word: str, model: str, lang: str) -> tuple[bool, float]:
+def sentiment_of(
+    answer: ChatAnswer, positive_word: str, model: str, lang: str, plan: Plan | None = None
+) -> tuple[bool, float]:
     """Whether a one-word sentiment answer counts as positive, and how sure that is (0.5 to 1).
 
     The model's probability of the positive word is held against the model's threshold for the language; the confidence
     is the distance to it. Of a model without a measured threshold the word is taken as it stands.
     """
     said_positive = answer.text.strip() == positive_word
-    limit = POSITIVE_FROM.get(model, {}).get(lang)  # type: ignore[call-overload]
+    limit = positive_from(model, lang, plan)
     if answer.logprob is None or limit is None:
         return said_positive, LABEL_PRIOR
     said = math.exp(answer.logprob)
@@ -187,25 +191,26 @@ def _feeling(reader: _Reader) -> Iterator[Signal]:
 
 def _reading(reader: _Reader) -> Iterator[Signal]:
     about = cast(AboutText, reader.question.about)
-    answer = json.loads(reader.answer.text)
+    answer = json.loads(reader.answer.text)[FIRST]
     yield _whole(reader, about, answer["sentiment"], LABEL_PRIOR)
     text = about.text
-    for found in answer["signals"]:
-        verdict = judged_quote(text.text, found["quote"], found["kind"], _named(text, found), found["polarity"])
+    for found in answer["said"]:
+        feeling, label, quote = FEELINGS[found["feeling"]], found["about"], found["quote"]
+        verdict = judged_quote(text.text, quote, feeling.kind, _named(text, label), feeling.polarity)
         yield reader.signal(
-            found["kind"],
-            found["about"],
-            found["polarity"],
+            feeling.kind,
+            label,
+            feeling.polarity,
             reader.certainty,
-            _span_of(text, verdict) or _unfound(text.event_ids[-1], text.field, found["quote"]),
+            _span_of(text, verdict) or _unfound(text.event_ids[-1], text.field, quote),
             text.ts,
             "" if verdict.supported else verdict.reason,
         )
 
 
-def _named(text: TextOfUser, found: Mapping[str, str]) -> str:
+def _named(text: TextOfUser, about: str) -> str:
     """What a signal is about, as far as its quote must name it: not if that is the item or its category as a whole."""
-    label = _clean_label(found["about"])
+    label = _clean_label(about)
     known = {same_words(name) for name in (text.title, text.category, *re.split(r"[|/>]", text.category or "")) if name}
     return "" if same_words(label) in known else label
 

@@ -1,16 +1,18 @@
 """How much a model is asked at once.
 
 Small models answer small questions: of one text its sentiment in one word, of one clause the feeling and its object, of
-one history a few tags. Larger models read a text in one go. The plan is chosen by the kind of engine, or by `--plan`.
+one history a few tags. Larger models read a text in one go. The plan is the one that was measured to be better with the
+model (`limner.serving.profiles`), of a model that nobody measured that of its kind, or what `--plan` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from limner.errors import UsageError
-from limner.histories.language import Language
+from limner.serving.profiles import profile_of, read_profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,39 +24,58 @@ class Plan:
         joint: True if a text is read in one question, False if clause by clause.
         history_tokens: Budget of the history's lines.
         most_texts: The newest distinct texts of a user that are read.
+        positive_from: As in `Profile`, where a person's own file has the model; else what is shipped holds.
     """
 
     name: str
     joint: bool
     history_tokens: int
     most_texts: int
+    positive_from: Mapping[str, float] | None = None
 
-
-POSITIVE_FROM: Mapping[str, Mapping[Language, float]] = {
-    "qwen2.5-coder-1.5b@cc324af070c2": {"zh": 0.3, "en": 0.64},
-}
-"""By model, the probability of the positive word from which a text counts as positive, for the one-word sentiment
-question. Measured for the embedded default, which leans to the negative on mixed Chinese texts
-(`docs/decisions/0004-default-model.md`); of other models the word itself is taken: a server's log-probabilities include
-the form around the word, and no two models lean the same way."""
 
 PLANS: dict[str, Plan] = {
     plan.name: plan
     for plan in (
         Plan("small", joint=False, history_tokens=160, most_texts=60),
-        Plan("joint", joint=True, history_tokens=1500, most_texts=200),
+        Plan("joint", joint=True, history_tokens=400, most_texts=200),
     )
 }
 
 
-def choose_plan(spec: str, name: str = "auto") -> Plan:
-    """The plan for a model spec: `small` for embedded models, `joint` for served ones, unless named.
+def choose_plan(spec: str, name: str = "auto", workspace: Path | None = None) -> Plan:
+    """The plan for a model spec: as its profile says, unless named.
+
+    Args:
+        spec: The model spec.
+        name: A plan's name, or `auto`.
+        workspace: The workspace folder, which may have profiles of its own.
 
     Raises:
-        UsageError: There is no plan of that name.
+        UsageError: There is no plan of that name, or a file of profiles cannot be read.
     """
-    if name == "auto":
-        return PLANS["small" if spec.partition(":")[0] == "embedded" else "joint"]
-    if name not in PLANS:
+    if name not in ("auto", *PLANS):
         raise UsageError(f"There is no plan {name!r}. Known plans: auto, {', '.join(PLANS)}.")
-    return PLANS[name]
+    profile = profile_of(spec, workspace)
+    plan = PLANS[profile.plan if name == "auto" else name]
+    return replace(plan, positive_from=profile.positive_from) if profile.own else plan
+
+
+def positive_from(model: str, lang: str, plan: Plan | None = None) -> float | None:
+    """The probability of the positive word from which a text counts as positive, for the one-word sentiment question.
+
+    No two models lean the same way, and a server's log-probabilities may include the form around the word: of a model
+    of which none was measured the word itself is taken.
+
+    Args:
+        model: The model's name in the cache key.
+        lang: The language of the question.
+        plan: Says it where it has any threshold; else the table of profiles does.
+
+    Returns:
+        The threshold, None if there is none.
+    """
+    if plan is not None and plan.positive_from is not None:
+        return plan.positive_from.get(lang)
+    profile = read_profiles().find(model)
+    return profile.positive_from.get(lang) if profile else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from limner.agents.extractor.parts import Part, split_parts
 from limner.agents.extractor.plan import Plan
-from limner.agents.extractor.schema import HISTORY_SCHEMA, HISTORY_TOKENS, READING_SCHEMA, WORDINGS
+from limner.agents.extractor.schema import HISTORY_SCHEMA, HISTORY_TOKENS, WORDINGS, reading_schema
 from limner.histories.language import detect
 from limner.histories.lines import History
 from limner.histories.texts import TextOfUser
@@ -16,6 +16,16 @@ from limner.serving.request import ChatRequest, Message
 
 LONGEST_TEXT = 1500
 """Characters of a text that a one-word sentiment question shows: its first two thirds and its last third."""
+
+LONGEST_READ = 6000
+"""Characters of a text that the joint plan shows."""
+
+LONGEST_ABOUT = 60
+"""Characters of an item's title before a text: titles in shops go on with sizes, colours and makers. Of neighbours that
+are about the same item (a review and its heading) only the first has it."""
+
+FIRST_ANSWER, NEXT_ANSWER = 600, 120
+"""Tokens that the answer about one text may have, and that each further text adds: few texts say six things."""
 
 CUT = " … "
 
@@ -128,14 +138,19 @@ def _feeling(text: TextOfUser, part: Part) -> Question:
 
 def _reading(text: TextOfUser) -> Question:
     lang = language_of(text)
+    return Question(text.user_id, lang, reading_request([text], lang), AboutText(text))
+
+
+def reading_request(texts: Sequence[TextOfUser], lang: str) -> ChatRequest:
+    """Asks for the sentiment of each of some texts of one user, and for what they say, in the language given."""
     prompt = load("reading", lang)
-    request = ChatRequest(
-        prompt.render(text=text.text, about=text.title or text.category),
-        prompt.id,
-        schema=READING_SCHEMA,
-        max_tokens=600,
-    )
-    return Question(text.user_id, lang, request, AboutText(text))
+    abouts = ["", *((text.title or text.category)[:LONGEST_ABOUT] for text in texts)]
+    shown = [
+        {"about": about if about != before else "", "text": shortened(text.text, LONGEST_READ)}
+        for before, about, text in zip(abouts, abouts[1:], texts, strict=False)
+    ]
+    most = FIRST_ANSWER + (len(texts) - 1) * NEXT_ANSWER
+    return ChatRequest(prompt.render(texts=shown), prompt.id, schema=reading_schema(len(texts)), max_tokens=most)
 
 
 def _history(plan: Plan, history: History, events: Mapping[str, EventTexts]) -> Question:
@@ -158,9 +173,9 @@ def repair_of(question: Question, answer: str, problem: str) -> Question:
     return replace(question, request=replace(question.request, messages=messages, prompt=prompt.id))
 
 
-def shortened(text: str) -> str:
-    """A text of at most `LONGEST_TEXT` characters, cut in the middle."""
-    if len(text) <= LONGEST_TEXT:
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    """A text of at most so many characters, cut in the middle."""
+    if len(text) <= longest:
         return text
-    head = LONGEST_TEXT * 2 // 3
-    return text[:head] + CUT + text[-(LONGEST_TEXT - head) :]
+    head = longest * 2 // 3
+    return text[:head] + CUT + text[-(longest - head) :]

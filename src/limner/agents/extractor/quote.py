@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.run import UserQuestions, planned_questions
@@ -25,8 +26,8 @@ WRITTEN: Mapping[tuple[str, str], float] = {
     ("sentiment", "zh"): 2.0,
     ("narrative", "en"): 40.0,
     ("narrative", "zh"): 33.0,
-    ("reading", "en"): 70.0,
-    ("reading", "zh"): 70.0,
+    ("reading", "en"): 300.0,
+    ("reading", "zh"): 300.0,
     ("history", "en"): 90.0,
     ("history", "zh"): 90.0,
     ("repair", "en"): 45.0,
@@ -65,16 +66,16 @@ class ExtractionQuote:
         """Adds users' questions and the narratives that will be written of them."""
         for user in users:
             self.quoter.users += 1
-            self.quoter.add(user.requests, stored=not user.changed)
+            self.quoter.add(user.requests)
+            self.quoter.add(user.cached, stored=True)
             if user.changed:
                 self.quoter.asked_users += 1
                 self._expect_narrative(user)
 
     def _expect_narrative(self, user: UserQuestions) -> None:
-        clauses = sum(request.prompt.name in ("feeling", "reading") for request in user.requests)
-        share = self.narrated if self.narrated is not None else float(len(user.requests) > 1)
+        share = self.narrated if self.narrated is not None else float(user.read > 0)
         if share:
-            lines = [f"T{n} {_TRAITS[user.lang]}" for n in range(1, min(MOST_TRAITS, clauses + 2) + 1)]
+            lines = [f"T{n} {_TRAITS[user.lang]}" for n in range(1, min(MOST_TRAITS, user.read + 2) + 1)]
             prompt = load("narrative", user.lang)
             self.quoter.expect(ChatRequest(prompt.render(traits="\n".join(lines)), prompt.id, max_tokens=80), share)
 
@@ -112,7 +113,9 @@ def _repair(prompt: PromptId) -> ChatRequest:
     first = load(prompt.name, prompt.lang, prompt.version)
     shown = {"narrative": "traits", "feeling": "part", "interests": "history", "history": "history"}
     words = _TRAITS[prompt.lang] * 4
-    values = {shown.get(prompt.name, "text"): words, **({"about": ""} if prompt.name == "reading" else {})}
+    values: dict[str, Any] = {shown.get(prompt.name, "text"): words}
+    if prompt.name == "reading":
+        values = {"texts": [{"about": "", "text": words}]}
     messages = (*first.render(**values), Message("assistant", words), repair.render(problem=problem)[-1])
     return ChatRequest(messages, repair.id, max_tokens=80)
 
@@ -163,6 +166,6 @@ def quote(
         counter: Gives what counts tokens, see `quote_of`.
     """
     quoted = quote_of(store, client, counter)
-    for chunk in planned_questions(store, client.model, plan, users):
+    for chunk in planned_questions(store, client.model, plan, users, client.known):
         quoted.add(chunk)
     return quoted.result()

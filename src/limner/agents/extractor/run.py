@@ -6,60 +6,34 @@ Signals are committed a chunk of users at a time.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from limner.agents.extractor.check import DIRECTIVE, refused, signals_of
+from limner.agents.extractor.asking import Known, UserReading, answered, planned_calls
+from limner.agents.extractor.check import refused
+from limner.agents.extractor.packs import packable
 from limner.agents.extractor.plan import Plan
-from limner.agents.extractor.prompt import EventTexts, Question, questions_of, repair_of
+from limner.agents.extractor.prompt import AboutHistory, EventTexts, questions_of
 from limner.agents.extractor.proof import check_examples
 from limner.agents.extractor.relation import Related, related_in, with_relations
 from limner.agents.extractor.schema import ExtractSummary, Progress
-from limner.errors import AnswerError, StoppedError, UsageError
+from limner.errors import StoppedError, UsageError
 from limner.evidence.records import Signal
-from limner.evidence.spans import holds
 from limner.histories.directives import directive_in
 from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
 from limner.serving.client import Client
 from limner.serving.engine import slots_of
-from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
+from limner.serving.request import ChatRequest
 
 CHUNK = 16
 """Users whose questions are in flight together and whose signals are committed together, at least."""
 
 USERS_PER_SLOT = 4
 """So many users for each call that the engine has under way at once: where a chunk ends, fewer calls are under way."""
-
-
-@dataclass
-class _Reading:
-    """One user being read."""
-
-    user_id: str
-    questions: list[Question]
-    open: int
-    texts: dict[tuple[str, str], str]
-    signals: list[Signal] = field(default_factory=list)
-    malformed: list[ChatRequest] = field(default_factory=list)
-    failure: str = ""
-    categories: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def lang(self) -> str:
-        """The language of most of the questions."""
-        found = Counter(question.lang for question in self.questions).most_common(1)
-        return found[0][0] if found else "en"
-
-    def key(self, model: str) -> str:
-        """The content address of everything asked about the user."""
-        refused = [s.signal_id for s in self.signals if s.reason.startswith(DIRECTIVE)]
-        keys = "\n".join(sorted([*refused, *(q.request.key(model) for q in self.questions)]))
-        return hashlib.sha256(keys.encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +43,17 @@ class UserQuestions:
     Attributes:
         user_id: The user.
         lang: The language of most of the questions.
-        requests: The questions.
+        requests: What would be asked, unless the ledger has the answer.
+        cached: Questions that need no asking: answered before, or with those of another user.
+        read: How many clauses and texts are read.
         changed: False if the stored signals come from just these, so that nothing is asked.
     """
 
     user_id: str
     lang: str
     requests: tuple[ChatRequest, ...]
+    cached: tuple[ChatRequest, ...]
+    read: int
     changed: bool
 
 
@@ -143,10 +121,10 @@ def extract(
         everyone = list(_readings(store, plan, client.model, chosen[start : start + chunk], totals))
         readings = _changed(store, client, everyone, totals)
         if planned is not None:
-            planned(_questions(everyone, readings))
+            planned(_questions(everyone, readings, client.known, client.model))
         stopped: StoppedError | None = None
         try:
-            for _ in _answered(client, plan, readings):
+            for _ in answered(client, plan, readings):
                 _tell(progress, totals, readings)
         except StoppedError as error:
             stopped = error
@@ -179,7 +157,9 @@ def _summary(client: Client, run: str, totals: _Totals, users: int) -> ExtractSu
     )
 
 
-def planned_questions(store: Store, model: str, plan: Plan, users: Sequence[str]) -> Iterator[list[UserQuestions]]:
+def planned_questions(
+    store: Store, model: str, plan: Plan, users: Sequence[str], known: Known
+) -> Iterator[list[UserQuestions]]:
     """What would be asked about users, a chunk at a time; nothing is asked.
 
     Args:
@@ -187,19 +167,46 @@ def planned_questions(store: Store, model: str, plan: Plan, users: Sequence[str]
         model: The model's name in the cache key.
         plan: How much is asked at once.
         users: Known users.
+        known: Gives the keys of those requests that are answered.
     """
+    planned: set[str] = set()
+
+    def answered_by_then(requests: Iterable[ChatRequest]) -> set[str]:
+        keys = {request.key(model): request for request in requests}
+        found = {*keys} & planned
+        return found | known(request for key, request in keys.items() if key not in found)
+
     for start in range(0, len(users), CHUNK):
         everyone = list(_readings(store, plan, model, list(users[start : start + CHUNK]), _Totals(0)))
         stored = _stored(store, everyone)
-        yield _questions(
-            everyone, [r for r in everyone if r.user_id not in stored or stored[r.user_id].key != r.key(model)]
-        )
+        changed = [r for r in everyone if r.user_id not in stored or stored[r.user_id].key != r.key(model)]
+        yield _questions(everyone, changed, answered_by_then, model)
+        planned.update(q.request.key(model) for r in changed for q in r.questions if packable(q))
 
 
-def _questions(everyone: Sequence[_Reading], changed: Sequence[_Reading]) -> list[UserQuestions]:
-    among = {reading.user_id for reading in changed}
+def _questions(
+    everyone: Sequence[UserReading], changed: Sequence[UserReading], known: Known, model: str
+) -> list[UserQuestions]:
+    asked: dict[str, list[ChatRequest]] = {r.user_id: [] for r in changed}
+    cached: dict[str, list[ChatRequest]] = {
+        r.user_id: [] if r.user_id in asked else [q.request for q in r.questions] for r in everyone
+    }
+    for call in planned_calls(changed, known, model):
+        first, *others = [(reading.user_id, one.request) for one in call.asked for reading, _ in one.of]
+        (cached if call.known else asked)[first[0]].append(call.request)
+        for user, request in others:
+            if user != first[0]:
+                cached[user].append(request)
     return [
-        UserQuestions(r.user_id, r.lang, tuple(q.request for q in r.questions), r.user_id in among) for r in everyone
+        UserQuestions(
+            user_id=r.user_id,
+            lang=r.lang,
+            requests=tuple(asked.get(r.user_id, ())),
+            cached=tuple(cached[r.user_id]),
+            read=sum(not isinstance(q.about, AboutHistory) for q in r.questions),
+            changed=r.user_id in asked,
+        )
+        for r in everyone
     ]
 
 
@@ -225,7 +232,7 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
     return named[:limit]
 
 
-def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _Totals) -> Iterator[_Reading]:
+def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _Totals) -> Iterator[UserReading]:
     texts: dict[str, list[TextOfUser]] = {user: [] for user in users}
     for text in user_texts(store, users):
         texts[text.user_id].append(replace(text, title=_told(text.title), category=_told(text.category)))
@@ -240,7 +247,7 @@ def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _T
         stored = {(id_, t.field): t.text for t in recent for id_ in t.event_ids}
         stored.update({(id_, name): words for id_, e in events.items() for name, words in e.texts.items()})
         refusals = [refused(text, model, sort) for text in recent if (sort := sorts[id(text)])]
-        reading = _Reading(user, questions, len(questions), stored, refusals)
+        reading = UserReading(user, questions, len(questions), stored, refusals)
         reading.categories = {id_: event.category for id_, event in events.items() if event.category}
         yield reading
 
@@ -266,49 +273,12 @@ def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTe
     }
 
 
-def _answered(client: Client, plan: Plan, readings: list[_Reading]) -> Iterator[_Reading]:
-    """Asks everything about some users, with one repair question for an unusable answer; yields after each answer."""
-    asked = [(reading, question) for reading in readings for question in reading.questions]
-    repairs: list[tuple[_Reading, Question]] = []
-    for index, outcome in client.each([question.request for _, question in asked], recall=True):
-        reading, question = asked[index]
-        if isinstance(outcome, ChatFailure) and outcome.malformed:
-            repairs.append((reading, repair_of(question, outcome.text, outcome.error)))
-            reading.malformed.append(question.request)
-        else:
-            _take(reading, question, outcome, plan, client.model)
-        yield reading
-    for index, outcome in client.each([question.request for _, question in repairs], recall=True):
-        reading, question = repairs[index]
-        if isinstance(outcome, ChatFailure) and outcome.malformed:
-            reading.malformed.append(question.request)
-        _take(reading, question, outcome, plan, client.model)
-        yield reading
-
-
-def _take(reading: _Reading, question: Question, outcome: ChatAnswer | ChatFailure, plan: Plan, model: str) -> None:
-    reading.open -= 1
-    if isinstance(outcome, ChatFailure):
-        reading.failure = reading.failure or f"{question.request.prompt}: {outcome.error}"
-        return
-    for signal in signals_of(question, outcome, plan, model):
-        _verify(reading, signal)
-        reading.signals.append(signal)
-
-
 def _told(name: str) -> str:
     """The name of an item or category, empty if it speaks to a machine."""
     return "" if directive_in(name) else name
 
 
-def _verify(reading: _Reading, signal: Signal) -> None:
-    """Raises if an accepted signal's evidence is no exact slice of its event's stored text."""
-    stored = reading.texts.get((signal.evidence.event_id, signal.evidence.field))
-    if signal.status == "accepted" and not holds(stored, signal.evidence):
-        raise AnswerError(f"Evidence of {signal.signal_id} is not a slice of its event's text; this is a defect.")
-
-
-def _relate(readings: list[_Reading], related: Related) -> None:
+def _relate(readings: list[UserReading], related: Related) -> None:
     """Accepts the tags of a chunk of users that share no word with their proof but are near it in meaning."""
     signals = {s.signal_id: s for reading in readings for s in reading.signals}
     categories = {id_: category for reading in readings for id_, category in reading.categories.items()}
@@ -316,10 +286,10 @@ def _relate(readings: list[_Reading], related: Related) -> None:
     for reading in readings:
         reading.signals = [settled[s.signal_id] for s in reading.signals]
         for signal in reading.signals:
-            _verify(reading, signal)
+            reading.verify(signal)
 
 
-def _changed(store: Store, client: Client, readings: list[_Reading], totals: _Totals) -> list[_Reading]:
+def _changed(store: Store, client: Client, readings: list[UserReading], totals: _Totals) -> list[UserReading]:
     """The users about whom something else is asked than what their stored signals come from.
 
     For the others nothing is asked: their stored signals count, and their questions count as answered before.
@@ -338,7 +308,7 @@ def _changed(store: Store, client: Client, readings: list[_Reading], totals: _To
     return changed
 
 
-def _stored(store: Store, readings: Sequence[_Reading]) -> dict[str, _Stored]:
+def _stored(store: Store, readings: Sequence[UserReading]) -> dict[str, _Stored]:
     """What is stored of the last reading of users, by user id."""
     query = (
         "SELECT e.user_id, e.history_key, e.accepted, s.reason FROM extractions e LEFT JOIN signals s"
@@ -352,7 +322,7 @@ def _stored(store: Store, readings: Sequence[_Reading]) -> dict[str, _Stored]:
     return stored
 
 
-def _commit(store: Store, model: str, run: str, readings: list[_Reading], totals: _Totals) -> None:
+def _commit(store: Store, model: str, run: str, readings: list[UserReading], totals: _Totals) -> None:
     """Stores the signals of the users that were read whole."""
     rows: list[dict[str, Any]] = []
     heads: list[dict[str, Any]] = []
@@ -387,7 +357,7 @@ def _row(signal: Signal) -> dict[str, Any]:
     return {**row, **row.pop("evidence")}
 
 
-def _tell(progress: Callable[[Progress], None] | None, totals: _Totals, readings: list[_Reading]) -> None:
+def _tell(progress: Callable[[Progress], None] | None, totals: _Totals, readings: list[UserReading]) -> None:
     if progress is None:
         return
     whole = [r for r in readings if not r.open]

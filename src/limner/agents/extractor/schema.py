@@ -106,30 +106,45 @@ WORDINGS: Mapping[str, Wording] = {
     ),
 }
 
-READING_SCHEMA: Mapping[str, Any] = {
+FIRST = "1"
+"""The number of a text that is asked about alone."""
+
+_SAID: Mapping[str, Any] = {
     "type": "object",
     "properties": {
         "sentiment": {"type": "string", "enum": ["positive", "negative", "mixed", "neutral"]},
-        "signals": {
+        "said": {
             "type": "array",
             "maxItems": 6,
             "items": {
                 "type": "object",
                 "properties": {
-                    "kind": {"type": "string", "enum": ["preference", "objection", "intent", "need", "interest"]},
+                    "feeling": {"type": "string", "enum": [*FEELINGS]},
                     "about": {"type": "string", "maxLength": 60},
-                    "polarity": {"type": "string", "enum": ["positive", "negative", "mixed", "neutral"]},
                     "quote": {"type": "string", "maxLength": 300},
                 },
-                "required": ["kind", "about", "polarity", "quote"],
+                "required": ["feeling", "about", "quote"],
                 "additionalProperties": False,
             },
         },
     },
-    "required": ["sentiment", "signals"],
+    "required": ["sentiment", "said"],
     "additionalProperties": False,
 }
-"""The answer of a larger model to one text."""
+"""What a larger model says of one text."""
+
+
+def reading_schema(texts: int) -> Mapping[str, Any]:
+    """The answer of a larger model to some numbered texts: an object with one entry under each number, from 1."""
+    numbers = [str(number) for number in range(1, texts + 1)]
+    return {
+        "type": "object",
+        "properties": {number: {"$ref": "#/$defs/said"} for number in numbers},
+        "required": numbers,
+        "additionalProperties": False,
+        "$defs": {"said": _SAID},
+    }
+
 
 _TAGS: Mapping[str, Any] = {
     "type": "array",
