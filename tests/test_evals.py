@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from limner.agents.extractor.plan import POSITIVE_FROM
 from limner.agents.extractor.schema import WORDINGS
 from limner.cli import main
 from limner.errors import DataError, UsageError
@@ -24,6 +23,7 @@ from limner.histories.language import detect
 from limner.serving import endpoint
 from limner.serving.client import Client
 from limner.serving.ledger import Ledger
+from limner.serving.profiles import read_profiles
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.scripted import ScriptedEngine
 from serving_stub import completion, serve
@@ -164,7 +164,7 @@ def test_probabilities_are_held_against_the_measured_threshold(tmp_path: Path) -
         probability = next(p for t, p in near.items() if t in request.messages[-1].content)
         return ChatAnswer("负面", 9, 1, 0.0, logprob=math.log(1 - probability))
 
-    assert scored(tmp_path, path, answer, model=next(iter(POSITIVE_FROM))).accuracy == 1.0
+    assert scored(tmp_path, path, answer, model=read_profiles().profiles[0].model).accuracy == 1.0
     other = tmp_path / "other"
     other.mkdir()
     assert scored(other, path, answer).accuracy == 0.5  # Of another model the word counts.

@@ -142,7 +142,7 @@ class Workspace:
         together: dict[str, int] = {} if batch is None else {"chunk": USERS}
         store, run = self.store, new_run_id("extract")
         chosen = choose_users(store, users, limit)
-        way, limits = choose_plan(self.model, plan), Budget(budget, max_tokens, max_seconds)
+        way, limits = choose_plan(self.model, plan, self.path), Budget(budget, max_tokens, max_seconds)
         with connect(
             store.path, self.model, run=run, concurrency=self.concurrency, budget=limits, batch=batch
         ) as client:
@@ -192,7 +192,10 @@ class Workspace:
         from limner.segments.refill import Refilled, refill
         from limner.serving.spec import parse_spec
 
-        parse_spec(self.model), choose_plan(self.model, plan)  # What cannot be read with is said before loading.
+        (
+            parse_spec(self.model),
+            choose_plan(self.model, plan, self.path),
+        )  # What cannot be read with is said before loading.
         loaded = self._load(paths, sources)
         store = self.store
         touched = touched_users(store)
@@ -246,7 +249,7 @@ class Workspace:
         from limner.serving.spec import parse_spec
         from limner.serving.tokens import counter_for
 
-        store, way = self.store, choose_plan(self.model, plan)
+        store, way = self.store, choose_plan(self.model, plan, self.path)
         chosen = choose_users(store, users, limit)
         with connect(store.path, self.model, batch=batch) as client:
             return quote(store, client, way, users=chosen, counter=lambda: counter_for(parse_spec(self.model)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from limner.serving.ledger import Ledger
     from limner.serving.spec import Spec
 
-__all__ = ["LEDGER_FILE", "connect", "kept_up", "open_ledger"]
+__all__ = ["LEDGER_FILE", "connect", "engine_of", "kept_up", "open_ledger"]
 
 LEDGER_FILE = "ledger.sqlite"
 """The ledger's file name inside a workspace."""
@@ -48,7 +48,7 @@ def connect(
         store_path: The workspace folder, which must exist.
         spec: The model spec, see `limner.serving.spec`.
         run: Id of the run, as the ledger records it.
-        concurrency: Calls at once, if not the engine's own choice.
+        concurrency: Calls at once; if None, what was measured of the model (`profiles`), else the engine's own choice.
         budget: Limits of the run; a call that would go out beyond them raises `BudgetError`.
         batch: Ask in batches, and how.
 
@@ -61,14 +61,15 @@ def connect(
     from limner.serving.client import Client
     from limner.serving.ledger import Ledger
     from limner.serving.prices import read_prices
+    from limner.serving.profiles import profile_of
     from limner.serving.spec import parse_spec
 
     folder = Path(store_path).expanduser()
-    engine: Engine
     if batch is not None:
-        engine = batch.engine(parse_spec(spec), folder)
+        engine: Engine = batch.engine(parse_spec(spec), folder)
     else:
-        engine = _engine(parse_spec(spec), concurrency, folder / LOGS)
+        at_once = concurrency if concurrency is not None else profile_of(spec, folder).concurrency
+        engine = engine_of(spec, folder / LOGS, concurrency=at_once)
     prices = read_prices(folder)
     price = prices.required(spec) if budget is not None and budget.money is not None else prices.find(spec)
     if price is not None and batch is not None and batch.by_service:
@@ -105,6 +106,22 @@ def kept_up() -> Iterator[None]:
 
     with servers_kept_up():
         yield
+
+
+def engine_of(spec: str, logs: Path | str = LOGS, *, concurrency: int | None = None) -> Engine:
+    """The engine of a model spec. Nothing is loaded, downloaded or contacted before its first request.
+
+    Args:
+        spec: The model spec, see `limner.serving.spec`.
+        logs: The folder for what a started server writes.
+        concurrency: Calls at once, if not the engine's own choice.
+
+    Raises:
+        UsageError: The spec cannot be understood, or there is no such model or file.
+    """
+    from limner.serving.spec import parse_spec
+
+    return _engine(parse_spec(spec), concurrency, Path(logs))
 
 
 def _engine(spec: Spec, concurrency: int | None, logs: Path) -> Engine:

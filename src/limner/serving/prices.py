@@ -110,13 +110,14 @@ def read_prices(workspace: Path | None = None) -> PriceTable:
     Raises:
         UsageError: A file cannot be read, or an entry is not a price.
     """
-    files = [_settings_folder() / FILE, Path(__file__).with_name(FILE)]
+    files = [settings_folder() / FILE, Path(__file__).with_name(FILE)]
     if workspace is not None:
         files.insert(0, workspace.expanduser() / FILE)
     return PriceTable(tuple(price for file in files for price in _read(file)), tuple(files))
 
 
-def _settings_folder() -> Path:
+def settings_folder() -> Path:
+    """Where a person's own settings lie."""
     named = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
     return (Path(named) if named else Path.home() / ".config") / "limner"
 
