@@ -13,7 +13,12 @@ MODEL_SECONDS = 1800
 """The most a test with the real model may take, the fetching of its weights included where it is the first."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--once`."""
+    parser.addoption("--once", action="store_true", help="Of a test with several sets of parameters run the first.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Gives tests with the real model the time they need, and says which tests share a process when several run.
 
     A file's tests stay together, for they share its fixtures. The tests with the real model stay together too: each
@@ -25,6 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(MODEL_SECONDS))
         item.add_marker(pytest.mark.xdist_group("model" if needs_model else item.path.stem))
     items.sort(key=_turn)
+    if config.getoption("--once"):
+        items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
+        items.reverse()
 
 
 def _turn(item: pytest.Item) -> int:

@@ -133,7 +133,8 @@ def test_sdist_has_all_it_needs_and_no_second_copy(built: Built) -> None:
 
 
 def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path: Path) -> None:
-    """Unpacks the sdist, installs what was built from it, takes its `src` away and runs its tests."""
+    """Unpacks the sdist, installs what was built from it, takes its `src` away and runs its tests, of one with many
+    parameters the first: what is asked here is whether anything that the tests need is missing."""
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     tree = tmp_path / f"limner-{limner.__version__}"
@@ -144,9 +145,8 @@ def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path:
     where = run(python, "-c", "import limner; print(limner.__file__)", cwd=tmp_path, PYTHONPATH="")
     assert Path(where.stdout.strip()).is_relative_to(tmp_path / "venv"), where.stdout + where.stderr
     chosen = "not model and not data and not slow"
-    result = run(
-        python, "-m", "pytest", "-m", chosen, "--durations=10", "-p", "no:cacheprovider", cwd=tree, PYTHONPATH=""
-    )
+    options = ("--once", "--durations=10", "-p", "no:cacheprovider")
+    result = run(python, "-m", "pytest", "-m", chosen, *options, cwd=tree, PYTHONPATH="")
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert " passed" in result.stdout
 

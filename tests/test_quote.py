@@ -205,7 +205,7 @@ def test_a_sum_with_an_unknown_part_is_unknown() -> None:
 
 @pytest.mark.model
 def test_the_tokens_of_the_sample_are_counted_as_the_model_counts_them(tmp_path: Path) -> None:
-    """The quote of six users of the sample, against what the real model then takes."""
+    """The quote of three users of the sample, against what the real model then takes."""
     store = Store.open(tmp_path / "w", create=True)
     for _ in load_sample(store):
         pass
@@ -216,9 +216,9 @@ def test_the_tokens_of_the_sample_are_counted_as_the_model_counts_them(tmp_path:
     with connect(store.path, "embedded") as client:
         answer = client.ask([asked])[0]
     assert answer.input_tokens == GgufCounter(path).count(asked)
-    quoted = workspace.quote(limit=6)
+    quoted = workspace.quote(limit=3)
     assert quoted.exact
-    taken = workspace.extract(limit=6).quote
+    taken = workspace.extract(limit=3).quote
     assert taken is not None
     assert off(quoted.total.calls, taken.total.calls) <= 0.15
     assert off(quoted.total.input_tokens, taken.total.input_tokens) <= 0.15

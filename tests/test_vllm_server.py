@@ -172,7 +172,8 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path, weights: Path, fak
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_or_killed_leaves_no_server(number: int, tmp_path: Path, weights: Path) -> None:
-    code = (
+    code = (  # A shell's background job ignores SIGINT, and what it starts inherits that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from limner.serving import connect; import test_vllm_server as here\n"
         f"with connect({str(tmp_path)!r}, 'vllm:{weights}') as client:\n"
         "    client.ask([here.question()]); print('asked', flush=True); sys.stdin.read()"
