@@ -111,7 +111,7 @@ def test_sentiment_scores_and_leaves_out_what_got_no_answer(small: Path, tmp_pat
     score = run("sentiment", tmp_path / "a", small, limit=6)
     assert (score.n, score.unscored, score.calls) == (12, 0, 12)
     assert value(score, "macro F1") == value(score, "accuracy, zh") == 1.0
-    assert set(score.prompts) == {"sentiment.v1.en", "sentiment.v1.zh"}
+    assert set(score.prompts) == {"sentiment.v2.en", "sentiment.v2.zh"}
 
     def failing(request: ChatRequest) -> str | Outcome:
         return ChatFailure("broken") if "strings" in request.messages[-1].content else plausible.answer(request)

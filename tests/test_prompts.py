@@ -46,6 +46,7 @@ PROBLEM = {"en": "malformed: '</text>' is none of the labels", "zh": "malformed:
 
 VALUES: dict[tuple[str, int], dict[str, dict[str, Any]]] = {
     ("sentiment", 1): {"text": TEXT},
+    ("sentiment", 2): {"text": TEXT},
     ("mood", 1): {"text": TEXT},
     ("feeling", 1): {"part": TEXT},
     ("interests", 1): {"history": LINES},

@@ -133,7 +133,7 @@ def test_extract_takes_users_limits_and_plans(model: Stub, tmp_path: Path) -> No
     assert {persona.user_id for persona in written} == {"客户7", "en-0"}
     assert workspace.extract(limit=3, plan="small").users == 3
     prompts = set(workspace.frame("signals")["prompt"])
-    assert {"reading.v2.zh", "sentiment.v1.en", "feeling.v1.en"} <= prompts
+    assert {"reading.v2.zh", "sentiment.v2.en", "feeling.v1.en"} <= prompts
     with pytest.raises(UsageError, match="nobody"):
         workspace.extract(["nobody"])
 
