@@ -20,23 +20,26 @@ _HALF = "0123456789.,:/-+%()"
 
 _BLANKS = " \t\n\v\f\r\u00a0\u2000\u2001\u2002\u2003\u2007\u2009\u200b\u202f\u3000\ufeff"
 _CONTROLS = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]"
-_UNTIDY = f"^$|^[{_BLANKS}]|[{_BLANKS}]$|\\r|{_CONTROLS}"
+UNTIDY = f"^$|^[{_BLANKS}]|[{_BLANKS}]$|\\r|{_CONTROLS}"
 """What few values have, so that one search tells the tidy ones, which need no rewriting, from the rest."""
 
 _NOTHING = "null|none|nan|n/a|na|nil|nat|<na>|--?|\\\\n|undefined|\\(null\\)|无|空"
 """Words for no value, in ids, times and numbers; in a text they are words."""
 
 TEXT: Steps = (
-    f"CASE WHEN regexp_matches({{x}}, {literal(_UNTIDY)}) THEN nullif(trim(regexp_replace(replace(replace("
+    f"CASE WHEN regexp_matches({{x}}, {literal(UNTIDY)}) THEN nullif(trim(regexp_replace(replace(replace("
     f"{{x}}, chr(13) || chr(10), chr(10)), chr(13), chr(10)), '{_CONTROLS}', '', 'g'), {literal(_BLANKS)}), '')"
     " ELSE {x} END",
 )
 """A text: without control characters, with plain line ends, trimmed; null if nothing is left."""
 
+# A search, not IN (...): DuckDB makes a join of that, one for each column.
+WORD_FOR_NOTHING = f"length({{x}}) <= 9 AND regexp_full_match({{x}}, '(?i)({_NOTHING})')"
+"""SQL: whether a value is such a word."""
+
 GIVEN: Steps = (
     *TEXT,
-    # A search, not IN (...): DuckDB makes a join of that, one for each column.
-    f"CASE WHEN length({{x}}) <= 9 AND regexp_full_match({{x}}, '(?i)({_NOTHING})') THEN NULL ELSE {{x}} END",
+    f"CASE WHEN {WORD_FOR_NOTHING} THEN NULL ELSE {{x}} END",
 )
 """A value that is not a text of somebody's: as `TEXT`, and words for nothing are nothing."""
 

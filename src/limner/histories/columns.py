@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,8 @@ class Column:
         json: SQL for its value as JSON, for `attrs`; null where there is none.
         nested: It lies inside another column, which holds its value too.
         holds: Its values may be objects, whose members a mapping may name by their dotted path.
+        kind: The type of `value`, as the database names it.
+        value: SQL for its value as it was read; empty where that is text, or no single value.
     """
 
     name: str
@@ -29,6 +32,16 @@ class Column:
     json: str
     nested: bool = False
     holds: bool = False
+    kind: str = "VARCHAR"
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """A file, and the view that shows its rows."""
+
+    path: Path
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Raw:
         columns: The source's columns.
         bad: How many rows went to the quarantine while reading.
         newest: The highest value of a database's incremental column; None where there is none.
+        again: If the table is a mere view of a file, which is read again by each statement, that file.
     """
 
     table: str
@@ -48,6 +62,7 @@ class Raw:
     columns: tuple[Column, ...]
     bad: int = 0
     newest: str | int | float | None = None
+    again: FileView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +99,9 @@ def _form(kind: str) -> _TypeForm:
 def typed_column(name: str, column: str, kind: str) -> Column:
     """A column of a DuckDB table, given its type's name there."""
     form = _form(kind)
-    return Column(
-        name, f"({form.text.format(c=column)})", f"({form.json.format(c=column)})", holds=form in (_NESTED, _WORDS)
-    )
+    text = column if kind == "VARCHAR" else f"({form.text.format(c=column)})"
+    holds = form in (_NESTED, _WORDS)
+    return Column(name, text, f"({form.json.format(c=column)})", holds=holds, kind=kind, value=column)
 
 
 def find(raw: Raw, name: str) -> Column | None:

@@ -6,8 +6,10 @@ folder when memory is short; no row passes through Python.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from string import Template
 from typing import Any
 
 import duckdb
@@ -15,6 +17,7 @@ import pyarrow as pa
 
 from limner.errors import UsageError
 from limner.histories.language import detect_sql
+from limner.histories.manifest import Manifest
 from limner.histories.store import Store
 from limner.histories.texts import OWN, says
 
@@ -24,58 +27,77 @@ TOP = 5
 TOP_TIMES = 3
 """How many hours and weekdays are kept."""
 
+AT_ONCE = 8_000_000
+"""About how many events are looked at together."""
+
 EVERYONE = (
     "SELECT user_id FROM (SELECT user_id FROM events UNION SELECT user_id FROM users UNION SELECT user_id FROM ties"
     " UNION SELECT other_id FROM ties) WHERE user_id <> ''"
 )
 """SQL for all users a workspace knows of, whether or not they ever did anything."""
 
-_NEWEST = """
-SELECT coalesce(max(ts) FILTER (ts <= now()::TIMESTAMP + INTERVAL 1 DAY), max(ts)) FROM events WHERE isfinite(ts)
+_WHOLE = """
+SELECT
+    coalesce(
+        max(ts) FILTER (isfinite(ts) AND ts <= now()::TIMESTAMP + INTERVAL 1 DAY), max(ts) FILTER (isfinite(ts))
+    ) AS newest,
+    coalesce(bool_or(kind = 'order'), false) AS orders, EXISTS (FROM ties) AS ties
+FROM events
 """
-
-_DEED = f"""
-CREATE TEMP TABLE deed AS
-WITH moment AS (SELECT $as_of::TIMESTAMP AS as_of),
-known AS (
-    SELECT e.user_id, e.event_id, e.kind, e.item_id, e.session_id, e.channel, e.device, e.place,
-        moment.as_of, CASE WHEN isfinite(e.ts) THEN e.ts END AS ts,
-        coalesce(i.title, e.title) AS title,
-        coalesce(e.category, i.category) AS category,
-        CASE WHEN isfinite(e.rating) THEN e.rating END AS rating,
-        coalesce(
-            CASE WHEN isfinite(e.amount) THEN e.amount END,
-            e.price * CASE WHEN isfinite(e.quantity) THEN e.quantity ELSE 1 END
-        ) AS amount,
-        trim(coalesce(e.currency, '')) AS currency,
-        ({OWN}) AND ({says("e.text")} OR {says("e.text_title")}) AS has_text,
-        ({OWN}) AND e.kind <> 'campaign' AS acted,
-        coalesce(
-            nullif(regexp_extract(lower(e.lang), '^[a-z]+'), ''),
-            nullif({detect_sql("concat_ws(' ', e.text_title, e.text)")}, '')
-        ) AS lang
-    FROM events e
-    JOIN scope USING (user_id)
-    LEFT JOIN items i ON i.item_id = e.item_id
-    CROSS JOIN moment
-)
-SELECT * REPLACE (CASE WHEN isfinite(amount) THEN amount END AS amount),
-    CASE WHEN kind IN ('order', 'return') THEN coalesce(
-        's' || nullif(trim(session_id), ''), 'd' || ts::DATE, 'e' || event_id
-    ) END AS occasion,
-    epoch_us(as_of)::HUGEINT - epoch_us(ts)::HUGEINT AS age,
-FROM known
-WHERE ts IS NULL OR ts <= as_of
-"""
-"""One narrow row for each event that counts: finite numbers only, nothing later than `as_of`."""
+"""What depends on the whole workspace: its newest time, and whether anything is known of orders and of ties."""
 
 _DAY = 86_400_000_000
 """Microseconds in a day."""
 
 
+def _windows(days: int) -> str:
+    """SQL for the whole windows between a time and `as_of`; wide numbers, which are slow, only where it needs them."""
+    wide = "epoch_us(as_of)::HUGEINT - epoch_us(ts)::HUGEINT"
+    return (
+        f"CASE WHEN ts > as_of - INTERVAL 200 YEAR THEN (epoch_us(as_of) - epoch_us(ts)) // {days * _DAY}"
+        f" ELSE (({wide}) // {days * _DAY})::BIGINT END AS window_{days}d"
+    )
+
+
+_DEED = f"""
+CREATE OR REPLACE TEMP TABLE deed AS
+WITH told AS (
+    SELECT user_id, kind, item_id, session_id, channel, device, place, title, category, text, text_title, lang,
+        CASE WHEN isfinite(ts) THEN ts END AS ts, $as_of::TIMESTAMP AS as_of,
+        CASE WHEN isfinite(rating) THEN rating END AS rating,
+        coalesce(
+            CASE WHEN isfinite(amount) THEN amount END,
+            price * CASE WHEN isfinite(quantity) THEN quantity ELSE 1 END
+        ) AS amount,
+        CASE WHEN currency IS NULL THEN '' ELSE trim(currency) END AS currency,
+        CASE WHEN role IS NULL THEN true ELSE {OWN} END AS own,
+        text IS NOT NULL OR text_title IS NOT NULL AS worded
+    FROM events $among
+)
+SELECT e.user_id, e.kind, e.item_id, e.channel, e.device, e.place, e.ts, e.rating, e.currency,
+    coalesce(i.title, e.title) AS title,
+    coalesce(e.category, i.category) AS category,
+    CASE WHEN isfinite(amount) THEN amount END AS amount,
+    own AND e.kind <> 'campaign' AS acted,
+    CASE WHEN own AND worded THEN {says("e.text")} OR {says("text_title")} ELSE false END AS has_text,
+    CASE WHEN own AND worded THEN coalesce(
+        nullif(regexp_extract(lower(lang), '^[a-z]+'), ''),
+        nullif({detect_sql("concat_ws(' ', text_title, e.text)")}, '')
+    ) END AS lang,
+    CASE WHEN e.kind IN ('order', 'return') THEN coalesce(
+        's' || nullif(trim(session_id), ''), 'd' || ts::DATE, 'e' || uuid()
+    ) END AS occasion,
+    {_windows(30)}, {_windows(90)}
+FROM told e LEFT JOIN items i ON i.item_id = e.item_id
+WHERE ts IS NULL OR ts <= as_of
+"""
+"""One narrow row for each event that counts: finite numbers only, nothing later than `as_of`. What costs much (a
+language) is computed only for the rows that have it."""
+
+
 def _trend(days: int) -> str:
     """SQL aggregates over `deed`: events in the last window, before it, and the number of windows before it."""
-    window = f"age // {days * _DAY}"
+    window = f"window_{days}d"
     return (
         f"count(*) FILTER (acted AND {window} = 0) AS events_{days}d,"
         f" count(*) FILTER (acted AND {window} > 0) AS before_{days}d,"
@@ -120,7 +142,7 @@ SELECT user_id, lang FROM (
 """
 
 _TIES = """
-SELECT user_id, count(*) AS ties FROM (
+CREATE TEMP TABLE tied AS SELECT user_id, count(*) AS ties FROM (
     SELECT user_id, other_id FROM ties UNION SELECT other_id, user_id FROM ties
 ) WHERE user_id <> other_id GROUP BY user_id
 """
@@ -144,13 +166,18 @@ class Counted:
 
 
 def _plain(column: str) -> str:
-    return f"SELECT user_id, trim({column}) AS value, count(*) AS n FROM deed WHERE acted GROUP BY ALL"
+    # Trimmed once for each value of a user, not for each event: so here and below.
+    return f"""
+    SELECT user_id, trim(value) AS value, sum(n)::BIGINT AS n FROM (
+        SELECT user_id, {column} AS value, count(*) AS n FROM deed WHERE acted AND {column} IS NOT NULL GROUP BY ALL
+    ) GROUP BY ALL
+    """
 
 
 _CATEGORIES = """
-SELECT user_id, value, count(*) AS n FROM (
-    SELECT user_id, unnest(list_distinct(list_transform(string_split(category, '|'), lambda c: trim(c)))) AS value
-    FROM deed WHERE acted
+SELECT user_id, value, sum(n)::BIGINT AS n FROM (
+    SELECT user_id, unnest(list_distinct(list_transform(string_split(category, '|'), lambda c: trim(c)))) AS value, n
+    FROM (SELECT user_id, category, count(*) AS n FROM deed WHERE acted GROUP BY ALL)
 ) GROUP BY ALL
 """
 
@@ -161,24 +188,24 @@ SELECT user_id, value, sum(n)::BIGINT AS n FROM (
 ) GROUP BY ALL
 """
 
-_HOURS = """
-SELECT user_id, strftime(ts, '%H') AS value, count(*) AS n FROM deed
-WHERE acted AND ts <> date_trunc('day', ts) GROUP BY ALL
+_HOURS = f"""
+SELECT user_id, lpad(hour::VARCHAR, 2, '0') AS value, n FROM (
+    SELECT user_id, hour(ts) AS hour, count(*) AS n FROM deed WHERE acted AND epoch_us(ts) % {_DAY} <> 0 GROUP BY ALL
+)
 """
 
-_WEEKDAYS = "SELECT user_id, strftime(ts, '%a') AS value, count(*) AS n FROM deed WHERE acted GROUP BY ALL"
+_WEEKDAYS = """
+SELECT user_id, ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'][day] AS value, day, n FROM (
+    SELECT user_id, isodow(ts) AS day, count(*) AS n FROM deed WHERE acted GROUP BY ALL
+)
+"""
 
 COUNTED = (
     Counted("kinds", "SELECT user_id, kind AS value, count(*) AS n FROM deed GROUP BY ALL", most=None),
     Counted("top_categories", _CATEGORIES),
     Counted("top_items", _ITEMS),
     Counted("top_hours", _HOURS, TOP_TIMES),
-    Counted(
-        "top_weekdays",
-        _WEEKDAYS,
-        TOP_TIMES,
-        "list_position(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'], value)",
-    ),
+    Counted("top_weekdays", _WEEKDAYS, TOP_TIMES, "day"),
     Counted("top_devices", _plain("device")),
     Counted("top_places", _plain("place")),
     Counted("top_channels", _plain("channel")),
@@ -187,13 +214,11 @@ COUNTED = (
 
 def _listed(counted: Counted) -> str:
     """SQL that gives one row per user with the finished list."""
-    order = f"n DESC, {counted.tie}"
-    kept = "true" if counted.most is None else f"rank <= {counted.most}"
+    entry = f"{{'less': -n, 'tie': {counted.tie}, 'value': value}}"
+    least = f"list_sort(list({entry}))" if counted.most is None else f"min({entry}, {counted.most})"
     return f"""
-    SELECT user_id, list({{'value': value, 'n': n}} ORDER BY rank) AS {counted.column} FROM (
-        SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY {order}) AS rank
-        FROM ({counted.source}) WHERE value <> ''
-    ) WHERE {kept} GROUP BY user_id
+    SELECT user_id, list_transform({least}, lambda e: {{'value': e.value, 'n': -e.less}}) AS {counted.column}
+    FROM ({counted.source}) WHERE value <> '' GROUP BY user_id
     """
 
 
@@ -213,18 +238,18 @@ _FACTS = f"""
 SELECT scope.user_id, $as_of::TIMESTAMP AS as_of,
     coalesce(events, 0) AS events, coalesce(texts, 0) AS texts, first_seen, last_seen,
     (epoch_us($as_of::TIMESTAMP)::HUGEINT - epoch_us(recent)::HUGEINT)::DOUBLE / {_DAY} AS recency_days,
-    CASE WHEN (SELECT bool_or(kind = 'order') FROM events) THEN coalesce(occasions, 0) END AS frequency,
+    CASE WHEN $orders THEN coalesce(occasions, 0) END AS frequency,
     {_finite("monetary")} AS monetary, currency, {_finite("average_order")} AS average_order,
     CASE WHEN orders > 0 THEN least(1.0::DOUBLE, returns / orders) END AS return_rate,
     {_finite("rating_mean")} AS rating_mean, coalesce(ratings, 0) AS ratings,
     coalesce(events_30d, 0) AS events_30d, coalesce(events_90d, 0) AS events_90d, {_change(30)}, {_change(90)},
     {", ".join(f"coalesce({c.column}, []) AS {c.column}" for c in COUNTED)},
-    CASE WHEN EXISTS (FROM ties) THEN coalesce(ties, 0) END AS ties,
+    CASE WHEN $ties THEN coalesce(ties, 0) END AS ties,
     coalesce(spoken.lang, nullif(regexp_extract(lower(users.lang), '^[a-z]+'), '')) AS lang
 FROM scope
 LEFT JOIN ({_TOTALS}) AS totals USING (user_id)
 LEFT JOIN ({_MONEY}) AS money USING (user_id)
-LEFT JOIN ({_TIES}) AS tied USING (user_id)
+LEFT JOIN tied USING (user_id)
 LEFT JOIN ({_LANG}) AS spoken USING (user_id)
 LEFT JOIN users USING (user_id)
 {"".join(f"LEFT JOIN ({_listed(c)}) AS counted_{c.column} USING (user_id)" for c in COUNTED)}
@@ -250,15 +275,51 @@ def aggregate(store: Store, *, run: str, users: list[str] | None = None, as_of: 
     Raises:
         UsageError: A named user is not in the workspace.
     """
-    with store.read() as connection:
+    version = store.manifest()
+    with store.read(version) as connection:
+        whole = connection.execute(_WHOLE).fetchall()[0]
+        moment = _utc(as_of) if as_of else whole[0]
+        told = {"as_of": "NULL" if moment is None else f"'{moment.isoformat()}'"}
+        told |= {"orders": str(whole[1]), "ties": str(whole[2])}
+        connection.execute(_TIES)
         _choose(connection, users, store)
-        moment = _utc(as_of) if as_of else connection.execute(_NEWEST).fetchall()[0][0]
-        literal = "NULL" if moment is None else f"'{moment.isoformat()}'"
-        connection.execute(_DEED.replace("$as_of", literal))
+        rows = 0
         with store.commit("aggregate", run=run) as commit:
-            rows = commit.add_query("facts", connection, _FACTS.replace("$as_of", literal))
+            for among in _parts(connection, store, version, users):
+                connection.execute(_filled(_DEED, {**told, "among": among}))
+                rows += commit.add_query("facts", connection, _filled(_FACTS, told))
             commit.summary.update(users=rows, as_of=None if moment is None else moment.isoformat())
     return rows
+
+
+def _filled(query: str, told: dict[str, str]) -> str:
+    return Template(query).substitute(told)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, store: Store, version: Manifest, users: list[str] | None
+) -> Iterator[str]:
+    """For each part of the users, one after another: makes `scope` and gives the SQL that leaves its events.
+
+    Everyone's facts are computed some buckets at a time, of `AT_ONCE` events about, so that what is held in memory does
+    not grow with the workspace. Not where ids were merged: a person's events are then in several buckets.
+    """
+    events = version.tables.get("events", ())
+    if users is not None or version.tables.get("identities"):
+        yield "SEMI JOIN scope USING (user_id)"
+        return
+    many = min(max(1, round(sum(file.rows for file in events) / AT_ONCE)), version.buckets)
+    connection.execute("ALTER TABLE scope RENAME TO everyone")
+    for part in range(many):
+        buckets = [bucket for bucket in range(version.buckets) if bucket % many == part]
+        if many > 1:
+            store.narrow(connection, version, "events", buckets)
+        listed = ", ".join(map(str, buckets))
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE scope AS SELECT user_id FROM everyone"
+            f" WHERE md5_number_lower(user_id) % {version.buckets} IN ({listed})"
+        )
+        yield "WHERE user_id <> ''"
 
 
 def _utc(moment: datetime) -> datetime:

@@ -53,8 +53,11 @@ def detect_sql(expression: str) -> str:
         return f"(length({sample}) - length(regexp_replace({sample}, '[{letters}]', '', 'g')))"
 
     han, latin, others = count(_HAN), count(_LATIN), count(_KANA_HANGUL)
+    # As many bytes as characters: plain ASCII, which one search tells.
     return (
-        f"(CASE WHEN {others} * 3 > {han} + {latin} OR ({han} = 0 AND {latin} = 0) THEN ''"
+        f"(CASE WHEN strlen({sample}) = length({sample})"
+        f" THEN CASE WHEN regexp_matches({sample}, '[A-Za-z]') THEN 'en' ELSE '' END"
+        f" WHEN {others} * 3 > {han} + {latin} OR ({han} = 0 AND {latin} = 0) THEN ''"
         f" WHEN {han} * {HAN_WEIGHT} >= {latin} THEN 'zh' ELSE 'en' END)"
     )
 

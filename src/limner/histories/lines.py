@@ -7,11 +7,7 @@ oldest to newest.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +23,9 @@ from limner.histories.directives import directive_in
 from limner.histories.facts import EVERYONE
 from limner.histories.language import detect, estimate_tokens
 from limner.histories.manifest import Manifest
+from limner.histories.persons import Stored, stored_of_few
 from limner.histories.phrasing import Deed, phrase
+from limner.histories.ratings import best_ratings
 from limner.histories.schema import EVENT_KINDS
 from limner.histories.store import Store
 from limner.histories.texts import BATCH_ROWS, OWN, OWN_ROLES, TIME, TextOfUser, register_wanted, user_texts
@@ -138,8 +136,6 @@ FROM wanted w SEMI JOIN ({EVERYONE}) e ON e.user_id = w.user_id LEFT JOIN facts 
 ORDER BY w.place
 """
 
-_SCALES = "SELECT source, max(rating) AS best FROM events WHERE isfinite(rating) GROUP BY source"
-
 FEW = 100
 """Up to so many users only the files that hold them are read."""
 
@@ -161,7 +157,7 @@ def build_histories(store: Store, user_ids: Sequence[str], *, budget: int = BUDG
     if budget < 1:
         raise UsageError(f"A history of {budget} tokens cannot be built. Give a budget of at least 1.")
     version = store.manifest()
-    scales = {source: _scale(best) for source, best in _best_ratings(store, version).items()}
+    scales = {source: _scale(best) for source, best in best_ratings(store, version).items()}
     with ExitStack() as stack:
         if len(user_ids) <= FEW:
             rows, everyone = _of_few(store, version, user_ids)
@@ -188,11 +184,14 @@ def _streamed(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
 
 def _of_few(store: Store, version: Manifest, user_ids: Sequence[str]) -> tuple[Rows, Rows]:
     """Events and facts of a few users, from only the files that these are in."""
-    with store.read(version, users=user_ids, tables=("events", "items", "facts")) as connection:
-        register_wanted(connection, user_ids)
-        rows, found = list(_streamed(connection, _SAME)), list(_streamed(connection, _AGGREGATED))
+    stored = stored_of_few(store, version, user_ids)
+    if stored is None:
+        with store.read(version, users=user_ids, tables=("events", "items", "facts")) as connection:
+            register_wanted(connection, user_ids)
+            stored = Stored(list(_streamed(connection, _SAME)), list(_streamed(connection, _AGGREGATED)))
     # Who has no facts may still be known by a profile or a tie, which is to be looked for everywhere.
-    return rows, found if len(found) == len(set(user_ids)) else _known(store, version, user_ids)
+    known = len(stored.facts) == len(set(user_ids))
+    return stored.events, stored.facts if known else _known(store, version, user_ids)
 
 
 def _known(store: Store, version: Manifest, user_ids: Sequence[str]) -> Rows:
@@ -200,31 +199,6 @@ def _known(store: Store, version: Manifest, user_ids: Sequence[str]) -> Rows:
     with store.read(version) as connection:
         register_wanted(connection, user_ids)
         yield from _streamed(connection, _KNOWN)
-
-
-def _best_ratings(store: Store, version: Manifest) -> dict[str | None, float]:
-    """The best rating ever given in each source, kept beside the tables as long as the events are the same."""
-    files = "\n".join(file.path for file in version.tables.get("events", ()))
-    mark = hashlib.sha256(files.encode()).hexdigest()
-    path = store.path / "cache" / "ratings.json"
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["events"] == mark:
-            return {source: float(best) for source, best in kept["best"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # It is derived: what cannot be read is computed again.
-    with store.read(version, tables=("events",)) as connection:
-        best = {source: float(value) for source, value in connection.execute(_SCALES).fetchall()}
-    temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        temporary.write_text(
-            json.dumps({"events": mark, "best": [*best.items()]}, ensure_ascii=False), encoding="utf-8"
-        )
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # A workspace that cannot be written can still be read.
-    return best
 
 
 def _scale(best: float) -> int | None:

@@ -31,13 +31,16 @@ from limner.histories.mapping import KINDS, Mapping
 from limner.histories.marks import Marks
 from limner.histories.nested import with_paths
 from limner.histories.objects import AnySource, fetched
+from limner.histories.plans import Plan, plan_fields
 from limner.histories.quarantine import Quarantine
 from limner.histories.reading import Reader
 from limner.histories.refresh import refresh_facts
 from limner.histories.repeats import Counts, Policy, settle_events, settle_things
 from limner.histories.staging import Statement, create_stage, occurring_words, stage
 from limner.histories.store import Store, new_run_id
+from limner.histories.streams import Staging
 from limner.histories.summary import IngestSummary, Reading, save_mappings
+from limner.histories.writing import write_by_user
 
 __all__ = ["FRAME", "IngestSummary", "Progress", "Reading", "ingest", "save_mappings"]
 
@@ -145,6 +148,7 @@ class _Load:
     marks: Marks | None = None
     rows: int = 0
     staged: set[str] = field(default_factory=set)
+    staging: dict[str, Staging] = field(default_factory=dict)
     readings: dict[tuple[Any, ...], Reading] = field(default_factory=dict)
     orders: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -223,7 +227,8 @@ class _Load:
                 mapping, doubts = guessed.mapping, guessed.doubts
             else:
                 mapping = known.mapping
-        order, doubt = self._order(connection, raw, mapping, name, signature)
+        plans = plan_fields(connection, raw, mapping, name)
+        order, doubt = self._order(connection, raw, mapping, name, signature, plans)
         words = occurring_words(connection, raw, mapping, name)
         if self.mapping is not None and words.unknown:
             doubts = (f"unknown kinds of events become `other`: {', '.join(words.unknown[:8])}",)
@@ -231,19 +236,35 @@ class _Load:
         if mapping.kind not in self.staged:
             create_stage(connection, mapping.kind)
             self.staged.add(mapping.kind)
-        statement = Statement(raw, mapping, name, order, words)
+        statement = Statement(raw, mapping, name, order, words, plans)
         self.rows += raw.bad + stage(connection, statement, quarantine, number * SHIFT)
+        self.staging.setdefault(mapping.kind, Staging(mapping.kind)).add(statement, number * SHIFT)
+
+    def _check_files(self) -> None:
+        """Refuses files that were written to while they were read again and again.
+
+        Raises:
+            DataError: One was.
+        """
+        for staging in self.staging.values():
+            staging.check()
 
     def _key(self, name: str, signature: tuple[str, ...]) -> tuple[Any, ...]:
         """What sources read alike share: their columns and, where the mapping is guessed, the words of their name."""
         return signature if self.mapping is not None else (signature, frozenset(file_words(name)))
 
     def _order(
-        self, connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, name: str, signature: tuple[str, ...]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        raw: Raw,
+        mapping: Mapping,
+        name: str,
+        signature: tuple[str, ...],
+        plans: Dict[str, Plan],
     ) -> tuple[str, tuple[str, ...]]:
         """The order of day and month in a source's times: as mapped, as its column shows, or as in files like it."""
         names = mapping.columns.get("ts")
-        if mapping.dates or not names:
+        if mapping.dates or not names or plans["ts"].known:
             return mapping.dates or "MDY", ()
         found = date_order(connection, raw, [find_column(raw, n, name, "ts") for n in names])
         if found.certain:
@@ -287,10 +308,13 @@ class _Load:
         self, connection: duckdb.DuckDBPyConnection, seq: int, quarantine: Quarantine
     ) -> tuple[dict[str, Counts], int]:
         """Settles repeats and duplicates and commits what is new; also counts the users seen."""
-        counts = {
-            kind: settle_events(connection, self.repeats) if kind == "events" else settle_things(connection, kind)
-            for kind in sorted(self.staged)
-        }
+        for staging in self.staging.values():
+            staging.finish(connection)
+        counts = {kind: settle_things(connection, kind) for kind in sorted(self.staged - {"events"})}
+        settled = None
+        if "events" in self.staged:
+            settled = settle_events(connection, self.repeats, self.staging["events"].given)
+            counts["events"] = settled.counts
         people = [f"SELECT user_id FROM staged_{kind}" for kind in self.staged if kind != "items"]
         users = 0
         if people:
@@ -300,8 +324,11 @@ class _Load:
         with self.store.commit("ingest", run=self.run) as commit:
             commit.seq = seq
             for kind, count in counts.items():
-                if count.new:
+                if kind == "events" and settled and count.new:
+                    write_by_user(commit, connection, kind, self.staging[kind].rows(settled))
+                elif count.new:
                     commit.add_query(kind, connection, f"SELECT * FROM new_{kind}")
+            self._check_files()
             if self.marks and (reached := self.marks.rows()):
                 commit.add("marks", reached)
                 commit.summary["source"] = self.marks.source

@@ -7,7 +7,8 @@ is the file read again row by row in Python, which keeps the good rows and gives
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limner.errors import DataError
-from limner.histories.columns import Column, Raw, printable, to_arrow, typed_column
+from limner.histories.columns import Column, FileView, Raw, printable, to_arrow, typed_column
 from limner.histories.databases import TableSource, new_rows
 from limner.histories.delimited import DELIMITERS, Dialect, Record, careful_records, sniff, unique_names
 from limner.histories.documents import Shape, careful_documents, shape_of
@@ -38,6 +39,9 @@ BATCH = 20_000
 BATCH_CHARACTERS = 32 << 20
 """Characters of rows that it holds at most, but for the last one."""
 
+STREAMED = 4 << 20
+"""Bytes from which a Parquet file is not copied into the database but read anew by each statement."""
+
 MAX_OBJECT = 64 << 20
 """Bytes one JSON object may have."""
 
@@ -55,6 +59,7 @@ class Reader:
     connection: duckdb.DuckDBPyConnection
     quarantine: Quarantine
     scratch: Path
+    numbers: Iterator[int] = field(default_factory=count)
 
     def read(self, source: Source | TableSource, mapping: Mapping | None = None) -> Raw:
         """Reads a file, or what is new in a database's table, into the table `raw`, replacing the one before.
@@ -115,6 +120,8 @@ class Reader:
             cursor = self.connection.execute(f"SELECT * FROM read_parquet({path}, hive_partitioning = false) LIMIT 0")
             names = unique_names(d[0] for d in cursor.description or [])
             listed = ", ".join(f"c{i}" for i in range(len(names)))
+            if self._streams(source, names):
+                return self._view(source, names, path, listed)
             self.connection.execute(
                 f"CREATE TEMP TABLE raw AS SELECT * FROM read_parquet({path}, hive_partitioning = false) AS t({listed})"
             )
@@ -122,10 +129,29 @@ class Reader:
             raise DataError(f"{source.path} cannot be read as Parquet: {_first_line(error)} Make it again.") from error
         return self._typed(names, first=1)
 
-    def _typed(self, names: tuple[str, ...], first: int) -> Raw:
-        types = [str(row[1]) for row in self.connection.execute("DESCRIBE raw").fetchall()]
-        columns = tuple(typed_column(n, f"c{i}", t) for i, (n, t) in enumerate(zip(names, types, strict=True)))
-        return Raw("raw", f"rowid + {first}", columns)
+    def _streams(self, source: Source, names: tuple[str, ...]) -> bool:
+        """Whether a file is large, stays where it is, and can be read again and again."""
+        return (
+            source.path.stat().st_size >= STREAMED
+            and self.scratch not in source.path.parents
+            and not set("*?[{") & set(str(source.path))
+            and "file_row_number" not in names
+        )
+
+    def _view(self, source: Source, names: tuple[str, ...], path: str, listed: str) -> Raw:
+        """A large file as a view: what is small enough to be held anyway is read once, this is not."""
+        table = f"raw_{next(self.numbers)}"
+        self.connection.execute(
+            f"CREATE TEMP VIEW {table} AS SELECT * FROM read_parquet({path}, hive_partitioning = false,"
+            f" file_row_number = true) AS t({listed}, _at)"
+        )
+        raw = self._typed(names, first=1, table=table)
+        return replace(raw, row="_at + 1", again=FileView(source.path, table))
+
+    def _typed(self, names: tuple[str, ...], first: int, table: str = "raw") -> Raw:
+        types = [str(row[1]) for row in self.connection.execute(f"DESCRIBE {table}").fetchall()]
+        columns = tuple(typed_column(n, f"c{i}", t) for i, (n, t) in enumerate(zip(names, types, strict=False)))
+        return Raw(table, f"rowid + {first}", columns)
 
     def _delimited(self, source: Source, mapping: Mapping) -> Raw:
         encoding = detect_encoding(source, mapping.encoding)

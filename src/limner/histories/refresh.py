@@ -32,6 +32,9 @@ def refresh_facts(store: Store, run: str) -> int:
     has anything of its kind. When new rows change either, the facts of everyone are computed again: those of before
     could not be compared with those of now.
     """
+    tables = store.manifest().tables
+    if not tables.get("facts"):
+        return aggregate(store, run=run) if any(tables.get(name) for name in ("events", "users", "ties")) else 0
     with store.read() as connection:
         stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
         known = connection.execute("SELECT count(*) FROM facts").fetchall()[0][0]

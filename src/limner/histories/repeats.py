@@ -12,8 +12,8 @@ from typing import Literal
 
 import duckdb
 
+from limner.histories.said import IDENTITY, alike_sql, said_sql
 from limner.histories.schema import EVENT_KINDS, TABLES
-from limner.histories.staging import said_sql
 from limner.histories.store import quote_path as literal
 
 Policy = Literal["keep", "drop"]
@@ -42,41 +42,74 @@ class Counts:
     new: int
 
 
-def settle_events(connection: duckdb.DuckDBPyConnection, policy: Policy | None) -> Counts:
-    """Makes the view `new_events`: the staged events with ids, without dropped repeats and duplicates.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Events of a load of which it is known which are new.
 
-    The staged rows stream past small tables of the exceptions; they are never sorted or held whole.
+    Attributes:
+        counts: What became of all of them.
+        given: The fields that may have a value.
+        rows: SQL over a relation with the columns of `staged_events` that gives those of its rows that are new, with
+            their `ordinal`; `{rows}` stands for the relation.
+        event_id: SQL over such rows for their ids.
+    """
+
+    counts: Counts
+    given: frozenset[str]
+    rows: str
+    event_id: str
+
+
+def settle_events(
+    connection: duckdb.DuckDBPyConnection, policy: Policy | None, given: frozenset[str] = frozenset(IDENTITY)
+) -> Settled:
+    """Finds repeats within the load and duplicates of what is stored.
+
+    Rows that may be alike are found by a quick number; only for those the ids are compared. The staged rows stream
+    past small tables of the exceptions; they are never sorted or held whole.
 
     Args:
-        connection: Holds `staged_events` and the view `events` of the workspace.
+        connection: Holds `staged_events`, whose rows are told apart by `_r`, and the view `events` of the workspace.
         policy: Keep or drop repeats of every kind; None: as `schema.EVENT_KINDS` says.
+        given: The fields that may have a value.
     """
-    hashed = f"SELECT rowid AS r, *, {said_sql()} AS h FROM staged_events"
+    alike = alike_sql(given)
     connection.execute(
-        f"CREATE TEMP TABLE said AS SELECT r, _order, kind, h FROM ({hashed});"
-        "CREATE TEMP TABLE again AS SELECT r, kind, (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER"
+        f"CREATE TEMP TABLE alike AS SELECT k FROM (SELECT {alike} AS k FROM staged_events)"
+        " GROUP BY k HAVING count(*) > 1"
+    )
+    some = f"WHERE {alike} IN (SELECT k FROM alike)" if _row(connection, "SELECT count(*) FROM alike")[0] else "LIMIT 0"
+    connection.execute(
+        f"CREATE TEMP TABLE said AS SELECT _r, _order, kind, {said_sql(given)} AS h FROM staged_events {some};"
+        "CREATE TEMP TABLE again AS SELECT _r, kind, (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER"
         " AS ordinal FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1);"
         "DELETE FROM again WHERE ordinal = 0"
     )
     kept_kinds = ", ".join(literal(k.name) for k in EVENT_KINDS.values() if k.repeats)
     keeps = {"keep": "true", "drop": "false", None: f"kind IN ({kept_kinds})"}[policy]
     kept, dropped = _row(connection, f"SELECT count(*) FILTER ({keeps}), count(*) FILTER (NOT ({keeps})) FROM again")
-
-    def identified(rows: str) -> str:
-        """Rows with `r` and `h`, with their ids, without dropped repeats."""
-        return (
-            f"SELECT s.*, coalesce(a.ordinal, 0) AS ordinal, CASE WHEN a.ordinal IS NULL THEN left(s.h, {ID_LENGTH})"
-            f" ELSE left(md5(s.h || '#' || a.ordinal), {ID_LENGTH}) END AS event_id"
-            f" FROM ({rows}) s LEFT JOIN again a USING (r)"
+    rows, event_id = "SELECT *, 0 AS ordinal FROM ({rows})", f"left({said_sql(given)}, {ID_LENGTH})"
+    if kept or dropped:
+        # Without dropped repeats; those kept are told apart by their ordinal.
+        rows = (
+            "SELECT s.*, coalesce(a.ordinal, 0) AS ordinal FROM ({rows}) s LEFT JOIN again a USING (_r)"
             f" WHERE a.ordinal IS NULL OR ({keeps.replace('kind', 'a.kind')})"
         )
-
-    connection.execute(
-        f"CREATE TEMP TABLE held AS SELECT event_id FROM events SEMI JOIN ({identified('FROM said')}) USING (event_id);"
-        f"CREATE TEMP VIEW new_events AS SELECT * FROM ({identified(hashed)}) ANTI JOIN held USING (event_id)"
-    )
-    staged, duplicates = _row(connection, "SELECT (SELECT count(*) FROM said), (SELECT count(*) FROM held)")
-    return Counts(kept, dropped, duplicates, staged - dropped - duplicates)
+        repeated = f"left(md5({said_sql(given)} || '#' || ordinal), {ID_LENGTH})"
+        event_id = f"CASE WHEN ordinal = 0 THEN {event_id} ELSE {repeated} END"
+    duplicates = 0
+    if _row(connection, "SELECT count(*) FROM (FROM events LIMIT 1)")[0]:
+        everything = rows.replace("{rows}", "SELECT * FROM staged_events")
+        connection.execute(
+            f"CREATE TEMP TABLE named AS SELECT _r, {event_id} AS event_id FROM ({everything});"
+            "CREATE TEMP TABLE held AS SELECT _r FROM named WHERE event_id IN ("
+            "SELECT event_id FROM events SEMI JOIN named USING (event_id))"
+        )
+        duplicates = _row(connection, "SELECT count(*) FROM held")[0]
+        if duplicates:
+            rows = f"SELECT * FROM ({rows}) ANTI JOIN held USING (_r)"
+    staged = _row(connection, "SELECT count(*) FROM staged_events")[0]
+    return Settled(Counts(kept, dropped, duplicates, staged - dropped - duplicates), given, rows, event_id)
 
 
 def settle_things(connection: duckdb.DuckDBPyConnection, kind: str) -> Counts:

@@ -101,9 +101,18 @@ class Table:
     grown: bool = False
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which the rows of a file are sorted, so that those of one user or item are found quickly."""
+        return _ORDERS.get(self.name, (self.user,) if self.user else ())
+
+    @property
     def schema(self) -> pa.Schema:
         """The Arrow schema of a file, `run` and `seq` included."""
         return pa.schema([*self.columns, ("run", pa.string()), ("seq", pa.int64())])
+
+
+_ORDERS = {"events": ("user_id", "ts"), "items": ("item_id",)}
+"""How tables are sorted that are not just sorted by user."""
 
 
 def _latest(key: str) -> str:

@@ -12,23 +12,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from limner.histories.cleaning import (
-    BELIEVED,
-    GIVEN,
-    LIST,
-    MOMENT,
-    NUMBER,
-    RATING,
-    TEXT,
-    Steps,
-    currency_sql,
-    lookup_sql,
-    step_sql,
-    time_sql,
-)
+from limner.histories.cleaning import BELIEVED, Steps, currency_sql, lookup_sql, step_sql, time_sql
 from limner.histories.columns import Column, Raw, distinct_given, find, find_column
 from limner.histories.language import detect_sql
-from limner.histories.mapping import FIELDS, JOINS, Mapping
+from limner.histories.mapping import FIELDS, Mapping
+from limner.histories.plans import FORMS, NOTHING, NUMBERS, Plan
 from limner.histories.quarantine import Quarantine
 from limner.histories.schema import TABLES
 from limner.histories.store import quote_path as literal
@@ -38,63 +26,28 @@ SHOWN = 60
 """Characters of a bad value that a reason shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldForm:
-    """How one sort of field becomes a value.
-
-    Attributes:
-        given: Steps to its text; what comes out is what a reason shows.
-        steps: Further steps to its value.
-        problem: What a reason says where there is text but no value; empty if any text will do.
-    """
-
-    given: Steps = GIVEN
-    steps: Steps = ()
-    problem: str = ""
-
-
-_WORD, _TEXT = FieldForm(), FieldForm(TEXT)
-_NUMBER = FieldForm(GIVEN, NUMBER, "is not a number")
-
-IDS = frozenset({"user_id", "other_id", "item_id", "session_id"})
-"""Fields whose joined columns must all be there."""
-
-FORMS: dict[str, FieldForm] = {
-    "ts": FieldForm(GIVEN, MOMENT, "unreadable time"),
-    "category": FieldForm(GIVEN, LIST),
-    "rating": FieldForm(GIVEN, RATING, "is not a number"),
-    **dict.fromkeys(("price", "quantity", "amount", "weight"), _NUMBER),
-    **dict.fromkeys(("title", "text_title", "text"), _TEXT),
-    **dict.fromkeys(("kind", "currency", "channel", "device", "place", "role", "lang", *IDS), _WORD),
-}
-"""The form of each field, in any table."""
-
 MISSING = {"user_id": "no user", "item_id": "no item", "other_id": "no other user"}
 """What the reason says where a required field has no value."""
 
-IDENTITY = (
-    "user_id ts kind item_id title category text_title text rating price quantity amount currency channel device place"
-    " session_id role"
-).split()
-"""What an event says, besides `attrs`: the fields whose hash is its id. Where it was read from is no part of it."""
-
-SEPARATOR = "chr(31)"
-"""Between fields under the hash: the unit separator, which cleaning takes out of every value."""
-
 
 def create_stage(connection: duckdb.DuckDBPyConnection, kind: str) -> str:
-    """Makes the table that collects the good rows of all sources for one table; returns its name.
+    """Makes the table that collects the rows of all sources for one table; returns its name.
 
     `_order` is the row's place in the load, `_said_attrs` the part of `attrs` that identifies it.
     """
     name = f"staged_{kind}"
     listed = [f'"{c}" {_SQL[str(t)]}' for c, t in TABLES[kind].columns if c not in {"event_id", "ordinal"}]
-    connection.execute(f"CREATE TEMP TABLE {name} ({', '.join(listed)}, _order BIGINT, _said_attrs VARCHAR)")
+    connection.execute(f"CREATE TEMP TABLE {name} ({', '.join(listed)}, {_PLACES})")
     return name
+
+
+_PLACES = "_order BIGINT, _said_attrs VARCHAR, _reason VARCHAR"
 
 
 def stage(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantine: Quarantine, base: int) -> int:
     """Adds the good rows of a source to its stage and gives the bad ones to the quarantine.
+
+    Rows of a file that are as quick to read again (`Statement.streams`) are only judged: `streamed` gives them.
 
     Args:
         connection: Where the raw table and the stage are.
@@ -105,27 +58,51 @@ def stage(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantin
     Returns:
         The number of rows looked at.
     """
-    name = f"staged_{statement.mapping.kind}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS {statement.sql()}")
-    listed = [f'"{c}"' for c, _ in TABLES[statement.mapping.kind].columns if c not in {"event_id", "ordinal"}]
-    chosen = ", ".join(listed)
+    looked = int(connection.execute(f"SELECT count(*) FROM {statement.raw.table}").fetchall()[0][0])
+    if statement.streams:
+        bad_rows = (
+            f"SELECT _row, {statement.reason()} AS _reason FROM ({statement.sql()}) WHERE NOT ({statement.good()})"
+        )
+        if connection.execute(f"SELECT 1 FROM ({bad_rows}) LIMIT 1").fetchall():
+            _set_aside(connection, statement, quarantine, bad_rows)
+        return looked
+    name, chosen = f"staged_{statement.mapping.kind}", _columns(statement.mapping.kind)
     connection.execute(
-        f"INSERT INTO {name} ({chosen}, _order, _said_attrs)"
-        f" SELECT {chosen}, _row + {base}, _said_attrs FROM seen WHERE _reason IS NULL"
+        f"INSERT INTO {name} ({chosen}, _order, _said_attrs, _reason)"
+        f" SELECT {chosen}, _row + {base}, _said_attrs, {statement.reason()} FROM ({statement.sql()})"
     )
-    looked, bad = connection.execute("SELECT count(*), count(_reason) FROM seen").fetchall()[0]
-    if bad:
-        _set_aside(connection, statement, quarantine)
-    connection.execute("DROP TABLE seen")
-    return int(looked)
+    if connection.execute(f"SELECT count(_reason) FROM {name}").fetchall()[0][0]:
+        bad_rows = f"SELECT _order - {base} AS _row, _reason FROM {name} WHERE _reason IS NOT NULL"
+        _set_aside(connection, statement, quarantine, bad_rows)
+        connection.execute(f"DELETE FROM {name} WHERE _reason IS NOT NULL")
+    return looked
 
 
-def _set_aside(connection: duckdb.DuckDBPyConnection, statement: Statement, quarantine: Quarantine) -> None:
-    """Gives the bad rows of the table `seen` to the quarantine, each with its reason and as it was read."""
+def streamed(statement: Statement, base: int, among: str = "") -> str:
+    """SQL for the good rows of a source that `stage` did not keep, with the columns of its stage.
+
+    Args:
+        statement: How it is read.
+        base: As for `stage`.
+        among: A table of users (`user_id`) whose rows alone are wanted; everyone's if empty.
+    """
+    return (
+        f"SELECT {_columns(statement.mapping.kind)}, _row + {base} AS _order, _said_attrs"
+        f" FROM ({statement.sql(among)}) WHERE {statement.good()}"
+    )
+
+
+def _columns(kind: str) -> str:
+    return ", ".join(f'"{c}"' for c, _ in TABLES[kind].columns if c not in {"event_id", "ordinal"})
+
+
+def _set_aside(
+    connection: duckdb.DuckDBPyConnection, statement: Statement, quarantine: Quarantine, bad_rows: str
+) -> None:
+    """Gives the bad rows of a source to the quarantine, each with its reason and as it was read."""
     cursor = connection.execute(
         f"SELECT r._row, s._reason, r.whole FROM (SELECT {statement.raw.row} AS _row, {statement.whole()} AS whole"
-        f" FROM {statement.raw.table}) r JOIN (SELECT _row, _reason FROM seen WHERE _reason IS NOT NULL) s USING (_row)"
-        " ORDER BY ALL"
+        f" FROM {statement.raw.table}) r JOIN ({bad_rows}) s USING (_row) ORDER BY ALL"
     )
     while rows := cursor.fetchmany(1_000):
         for row, reason, whole in rows:
@@ -158,6 +135,7 @@ class Statement:
         source: Its name, stored with each row.
         order: Order of day and month, decided for the whole column.
         words: The meanings of its kind words.
+        plans: How each field is made.
     """
 
     raw: Raw
@@ -165,44 +143,53 @@ class Statement:
     source: str
     order: str
     words: Words
+    plans: Mapping_[str, Plan]
 
-    def sql(self) -> str:
-        """A query that gives every row with its fields, `_row`, `_reason` (null if good) and `_said_attrs`."""
+    @property
+    def streams(self) -> bool:
+        """Whether the source is a file whose rows cost no more to read again than to keep."""
+        plans = [plan for plan in self.plans.values() if not plan.absent]
+        own = self.raw.again is not None and self.raw.again.table == self.raw.table
+        return own and all(not (plan.given or plan.steps) for plan in plans)
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The fields that may have a value."""
+        made = {"events": {"kind", "lang"}, "ties": {"kind"}}.get(self.mapping.kind, set())
+        if any(not self.plans[f].absent and not self.plans[f].known for f in NUMBERS if f in self.plans):
+            made |= {"currency"}  # Its sign may stand beside an amount.
+        return frozenset(made | {field for field, plan in self.plans.items() if not plan.absent})
+
+    def sql(self, among: str = "") -> str:
+        """A query that gives every row with its fields, `_row`, `_said_attrs`, and for each FIELD its text FIELD_said.
+
+        Args:
+            among: A table of users (`user_id`) whose rows alone are wanted, where the source `streams`.
+        """
         fields = FIELDS[self.mapping.kind].every
-        texts = ", ".join(f"{self._text(f)} AS {f}" for f in fields)
-        layer = f"SELECT {self.raw.row} AS _row, {texts}, {self._extras()} FROM {self.raw.table}"
-        layer = _layers(layer, {f: FORMS[f].given for f in fields})
-        layer = f"SELECT *, {', '.join(f'{f} AS {f}_said' for f in fields)} FROM ({layer})"
-        layer = _layers(layer, {f: FORMS[f].steps for f in fields})
-        if "ts" in fields:
+        texts = ", ".join(f"{self.plans[f].first} AS {f}" for f in fields)
+        told = {f: self.plans[f].said or f"{NOTHING}" for f in fields if self.plans[f].known or self.plans[f].absent}
+        said = "".join(f", {sql} AS {f}_said" for f, sql in told.items())
+        layer = f"SELECT {self.raw.row} AS _row, {texts}{said}, {self._extras()} FROM {self.raw.table}"
+        if among:
+            layer += f" SEMI JOIN {among} ON {among}.user_id = {self.plans['user_id'].first}"
+        left = [f for f in fields if f not in told]
+        layer = _layers(layer, {f: self.plans[f].given for f in left})
+        layer = f"SELECT {', '.join(['*', *(f'{f} AS {f}_said' for f in left)])} FROM ({layer})"
+        layer = _layers(layer, {f: self.plans[f].steps for f in left})
+        if "ts" in left:
             layer = f"SELECT * REPLACE ({time_sql('ts', self.mapping.timezone, self.order)} AS ts) FROM ({layer})"
             layer = f"SELECT * REPLACE (CASE WHEN {BELIEVED.format(m='ts')} THEN ts END AS ts) FROM ({layer})"
         replaced = self._replaced(fields)
         if replaced:
             layer = f"SELECT * REPLACE ({', '.join(f'{sql} AS {f}' for f, sql in replaced.items())}) FROM ({layer})"
-        if self.mapping.kind == "events":
-            layer = f"SELECT *, CASE WHEN lang IS NULL THEN {_SPOKEN} END AS _spoken FROM ({layer})"
-            layer = f"SELECT * REPLACE (coalesce(lang, nullif({detect_sql('_spoken')}, '')) AS lang) FROM ({layer})"
-        reason, attrs = self._reason(fields), self._attrs()
-        return f"SELECT *, {literal(self.source)} AS source, {attrs} AS attrs, {reason} AS _reason FROM ({layer})"
-
-    def _text(self, field: str) -> str:
-        """SQL for a field's text: its column, several joined, or its constant."""
-        columns = [find_column(self.raw, name, self.source, field) for name in self.mapping.columns.get(field, ())]
-        constant = self.mapping.constants.get(field)
-        if field == "currency" and not constant:
-            constant = self.mapping.currency or None
-        if not columns:
-            return literal(constant) if constant is not None else "NULL::VARCHAR"
-        separator = literal(JOINS.get(field, ":"))
-        given = [f"nullif(trim({c.text}), '')" for c in columns]
-        if len(columns) == 1:
-            joined = columns[0].text
-        elif field in IDS:
-            joined = "(" + f" || {separator} || ".join(given) + ")"
-        else:
-            joined = f"nullif(concat_ws({separator}, {', '.join(given)}), '')"
-        return joined if constant is None else f"coalesce(nullif(trim({joined}), ''), {literal(constant)})"
+        spoken = [f for f in ("text_title", "text", "title") if f in self.given]
+        if self.mapping.kind == "events" and spoken:
+            some = " OR ".join(f"{f} IS NOT NULL" for f in spoken)
+            layer = f"SELECT *, CASE WHEN lang IS NULL AND ({some}) THEN {_SPOKEN} END AS _spoken FROM ({layer})"
+            found = f"CASE WHEN _spoken IS NOT NULL THEN nullif({detect_sql('_spoken')}, '') END"
+            layer = f"SELECT * REPLACE (coalesce(lang, {found}) AS lang) FROM ({layer})"
+        return f"SELECT *, {literal(self.source)} AS source, {self._attrs()} AS attrs FROM ({layer})"
 
     def _extras(self) -> str:
         """SQL for the columns that no field takes: those that identify, and those that do not."""
@@ -221,19 +208,22 @@ class Statement:
     def _replaced(self, fields: tuple[str, ...]) -> dict[str, str]:
         """Fields whose value depends on tables of words or on other fields."""
         found: dict[str, str] = {}
-        if "lang" in fields:
+        here = {f for f in fields if not self.plans[f].absent}
+        if "lang" in here:
             found["lang"] = f"lower({lookup_sql('lower(lang)', LANGUAGE_WORDS, 'lang')})"
         if self.mapping.kind == "events":
             kind = lookup_sql("lower(kind)", self.words.kinds, "'other'")
-            if self.mapping.negative:
+            if self.mapping.negative and here & {"quantity", "amount"}:
                 kind = f"CASE WHEN quantity < 0 OR amount < 0 THEN {literal(self.mapping.negative)} ELSE {kind} END"
             found["kind"] = kind
-            roles = lookup_sql("lower(role)", ROLE_WORDS, "lower(role)")
-            found["role"] = f"CASE WHEN role IS NOT NULL THEN {roles} END"
+            if "role" in here:
+                roles = lookup_sql("lower(role)", ROLE_WORDS, "lower(role)")
+                found["role"] = f"CASE WHEN role IS NOT NULL THEN {roles} END"
         if self.mapping.kind == "ties":
             found["kind"] = "coalesce(kind, 'knows')"
-        if "currency" in fields:
-            signs = currency_sql(*(f"{f}_said" for f in ("amount", "price") if f in fields))
+        if "currency" in fields and "currency" in self.given:
+            texts = [f for f in ("amount", "price") if f in here and not self.plans[f].known]
+            signs = currency_sql(*(f"{f}_said" for f in texts))
             value = "CASE WHEN {f} IS NOT NULL THEN {v} END"
             known = f"coalesce(upper(currency), {signs})"
             anything = "coalesce(" + ", ".join(f for f in ("amount", "price") if f in fields) + ")"
@@ -243,38 +233,47 @@ class Statement:
     def _attrs(self) -> str:
         """SQL for the JSON of everything that has no field of its own."""
         parts = ["_said_attrs", "_other_attrs"]
-        for field, keep in (("kind", "kind = 'other' AND kind_said IS NOT NULL"), ("ts", "ts IS NULL")):
+        kept = {"kind": "kind = 'other' AND kind_said IS NOT NULL", "ts": "ts IS NULL"}
+        for field, keep in kept.items():
             names = self.mapping.columns.get(field)
             if names and self.mapping.kind == "events":
                 key = literal(json.dumps(names[0], ensure_ascii=False) + ":")
                 parts.append(f"CASE WHEN {keep} THEN {key} || to_json({field}_said)::VARCHAR END")
         return f"'{{' || concat_ws(',', {', '.join(parts)}) || '}}'"
 
-    def _reason(self, fields: tuple[str, ...]) -> str:
-        """SQL for why a row is bad; null if it is not."""
-        required = FIELDS[self.mapping.kind].required
-        branches = [f"CASE WHEN {f} IS NULL THEN {literal(MISSING[f])} END" for f in required]
-        for field in fields:
-            problem = FORMS[field].problem
-            if field == "ts":
-                branches.append(self._time_reason())
-            elif problem:
-                said = f"{field}_said"
-                says = _says(f"{field} {problem}", said)
-                branches.append(f"CASE WHEN {field} IS NULL AND {said} IS NOT NULL THEN {says} END")
+    def reason(self) -> str:
+        """SQL over the rows of `sql` for why a row is bad; null if it is not."""
+        branches = [f"CASE WHEN {condition} THEN {told} END" for condition, told in self._faults()]
         return f"nullif(concat_ws('; ', {', '.join(branches)}), '')"
 
-    def _time_reason(self) -> str:
+    def good(self) -> str:
+        """SQL over the rows of `sql`: whether a row is good."""
+        return " AND ".join([f"NOT ({condition})" for condition, _ in self._faults()] or ["true"])
+
+    def _faults(self) -> list[tuple[str, str]]:
+        """What makes a row bad, as SQL that is true or false and SQL that says so."""
+        table = FIELDS[self.mapping.kind]
+        faults = [(f"{f} IS NULL", literal(MISSING[f])) for f in table.required]
+        for field in table.every:
+            plan, problem, said = self.plans[field], FORMS[field].problem, f"{field}_said"
+            if field == "ts":
+                faults += self._time_faults()
+            elif problem and not plan.absent and plan.said != NOTHING:
+                faults.append((f"{field} IS NULL AND {said} IS NOT NULL", _says(f"{field} {problem}", said)))
+        return faults
+
+    def _time_faults(self) -> list[tuple[str, str]]:
         if self.mapping.undated == "keep":
-            return "NULL"
+            return []
         said = "ts_said"
         doubtful = "day and month cannot be told apart (set dates in the mapping)"
         unreadable = _says("unreadable time", said)
         if self.order == "mixed":
             shape = f"regexp_matches({said}, '^\\d{{1,2}}[-/]\\d{{1,2}}[-/]\\d{{2,4}}')"
             unreadable = f"CASE WHEN {shape} THEN {_says(doubtful, said)} ELSE {unreadable} END"
-        missing = "'no time'" if self.mapping.kind == "events" else "NULL"
-        return f"CASE WHEN ts IS NULL AND {said} IS NULL THEN {missing} WHEN ts IS NULL THEN {unreadable} END"
+        if self.mapping.kind == "events":
+            return [("ts IS NULL", f"CASE WHEN {said} IS NULL THEN 'no time' ELSE {unreadable} END")]
+        return [(f"ts IS NULL AND {said} IS NOT NULL", unreadable)]
 
 
 _SPOKEN = "coalesce(nullif(concat_ws(' ', text_title, text), ''), title)"
@@ -283,7 +282,7 @@ _SPOKEN = "coalesce(nullif(concat_ws(' ', text_title, text), ''), title)"
 
 def _layers(query: str, steps: Mapping_[str, Steps]) -> str:
     """Applies each field's steps, one layer of SELECT for each step."""
-    for depth in range(max(map(len, steps.values()))):
+    for depth in range(max(map(len, steps.values()), default=0)):
         replaced = ", ".join(f"{step_sql(s[depth], f)} AS {f}" for f, s in steps.items() if len(s) > depth)
         query = f"SELECT * REPLACE ({replaced}) FROM ({query})"
     return query
@@ -302,13 +301,6 @@ def _members(columns: list[Column]) -> str:
         for c in columns
     ]
     return f"nullif(concat_ws(',', {', '.join(members)}), '')"
-
-
-def said_sql() -> str:
-    """SQL for the hash of what an event says."""
-    values = ", ".join(f"coalesce(CAST({field} AS VARCHAR), '')" for field in IDENTITY)
-    # Without its quotes, so that a number and the same number as text say the same.
-    return f"md5(concat_ws({SEPARATOR}, {values}, replace(coalesce(_said_attrs, ''), '\"', '')))"
 
 
 def occurring_words(connection: duckdb.DuckDBPyConnection, raw: Raw, mapping: Mapping, source: str) -> Words:

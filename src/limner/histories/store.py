@@ -14,7 +14,7 @@ import hashlib
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from limner.errors import WorkspaceError
 from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
+from limner.histories.memory import memory_limit
 from limner.histories.schema import PRESENT_TRAITS, TABLES, TITLED_EVENTS, Table
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 30.0
 """How long a commit waits for another process's commit before it gives up."""
 
+
+PARQUET = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE 20480"
+"""How files are written. The second version's encodings of ids and times take a tenth off the events; groups of rows
+are small, so that reading one user unpacks few others."""
 
 LEFT_SECONDS = 86_400.0
 """Files that no manifest names are left behind by a killed process when they have been there for so long."""
@@ -59,6 +64,14 @@ def bucket_of(user: str, buckets: int) -> int:
 def arrow(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
     """The answer of a query as an Arrow table. Parameters stand as `?` or `$1`."""
     return connection.sql(query, params=parameters or None).to_arrow_table()
+
+
+def damaged(table: Table, path: Path, error: Exception) -> WorkspaceError:
+    """The error for a file of a table that cannot be read."""
+    return WorkspaceError(
+        f"A file of the table {table.name} in {path} is missing or damaged: "
+        f"{str(error).splitlines()[0]}. Restore the folder from a backup, or load the data anew."
+    )
 
 
 class Store:
@@ -150,7 +163,7 @@ class Store:
         version = manifest or self.manifest()
         buckets = None if users is None else {bucket_of(user, version.buckets) for user in users}
         chosen = TABLES if tables is None else {name: TABLES[name] for name in tables}
-        connection = duckdb.connect(config={"temp_directory": str(self.path / "tmp")})
+        connection = self.connect()
         try:
             connection.execute("SET TimeZone = 'UTC'")
             for table in chosen.values():
@@ -163,27 +176,45 @@ class Store:
         finally:
             connection.close()
 
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A database of its own that keeps to `LIMNER_MEMORY` and puts what does not fit into the workspace."""
+        return duckdb.connect(config={"temp_directory": str(self.path / "tmp"), "memory_limit": memory_limit()})
+
+    def _parquet(self, files: Iterable[DataFile]) -> str:
+        """SQL for the rows of data files."""
+        paths = ", ".join(quote_path(self.path / f.path) for f in files)
+        return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+
     def _define(
         self, connection: duckdb.DuckDBPyConnection, table: Table, version: Manifest, buckets: Collection[int] | None
     ) -> None:
         files = [f for f in version.tables.get(table.name, ()) if buckets is None or f.bucket in buckets]
         if files:
-            paths = ", ".join(quote_path(self.path / f.path) for f in files)
-            source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+            source = self._parquet(files)
             if table.grown:
                 connection.register(f"empty_{table.name}", table.schema.empty_table())
                 source = f"(SELECT * FROM empty_{table.name} UNION ALL BY NAME SELECT * FROM {source})"
             try:
                 connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
             except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise WorkspaceError(
-                    f"A file of the table {table.name} in {self.path} is missing or damaged: "
-                    f"{str(error).splitlines()[0]}. Restore the folder from a backup, or load the data anew."
-                ) from error
+                raise damaged(table, self.path, error) from error
         else:
             connection.register(f"empty_{table.name}", table.schema.empty_table())
             connection.execute(f"CREATE TEMP TABLE raw_{table.name} AS SELECT * FROM empty_{table.name}")
         connection.execute(f"CREATE VIEW {table.name} AS {table.current.format(raw='raw_' + table.name)}")
+
+    def narrow(
+        self, connection: duckdb.DuckDBPyConnection, version: Manifest, name: str, buckets: Collection[int]
+    ) -> None:
+        """Lets the views of a table of users on a connection of `read` show only some buckets, until called again.
+
+        Not for a version with merged ids, whose views have a shape of their own.
+        """
+        files = version.tables.get(name, ())
+        chosen = [file for file in files if file.bucket in buckets]
+        if files:
+            shown = f"SELECT * FROM {self._parquet(chosen or files)}{'' if chosen else ' WHERE false'}"
+            connection.execute(f"CREATE OR REPLACE VIEW raw_{name} AS {shown}")
 
     def frame(self, query: str, parameters: list[Any] | None = None) -> pd.DataFrame:
         """The answer of a query over the present tables, as a pandas frame."""
@@ -252,7 +283,7 @@ class Commit:
         table = TABLES[name]
         if isinstance(rows, list):
             rows = pa.Table.from_pylist(rows, schema=pa.schema(table.columns))
-        with duckdb.connect(config={"temp_directory": str(self.store.path / "tmp")}) as connection:
+        with self.store.connect() as connection:
             connection.register("incoming", rows)
             return self.add_query(name, connection, "SELECT * FROM incoming")
 
@@ -266,35 +297,49 @@ class Commit:
         """
         table = TABLES[name]
         version = self.store.manifest()
-        folder = self._folder(name)
+        folder = self.new_folder(name)
+        # One user's rows stand together, so that reading one touches one group of rows of a file.
+        order = f"ORDER BY {', '.join(table.order)}" if table.order else ""
+        bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
+        chosen = self._chosen(table, connection, query)
+        copied = f"SELECT {chosen}, {bucket} AS bucket FROM ({query}) {order}"
+        rows = self._copy(connection, copied, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
+        self.take(name, folder)
+        return rows
+
+    def write_file(self, name: str, connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+        """Writes rows as `add_query` does, in the order of the query, to one file below a folder of `new_folder`."""
+        path.parent.mkdir(exist_ok=True)
+        chosen = self._chosen(TABLES[name], connection, query)
+        return self._copy(connection, f"SELECT {chosen} FROM ({query})", path, "")
+
+    def _chosen(self, table: Table, connection: duckdb.DuckDBPyConnection, query: str) -> str:
+        """SQL for the table's columns, and the run and commit, from those of a query."""
         have = {row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()}
         chosen = ", ".join(
             f"CAST({_name(c) if c in have else 'NULL'} AS {_sql_type(t)}) AS {_name(c)}" for c, t in table.columns
         )
-        # One user's rows stand together, so that reading one touches one group of rows of a file.
-        order = f"ORDER BY {table.user}" if table.user else ""
-        bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
+        return f"{chosen}, {quote_path(self.run)} AS run, {self._sequence()}::BIGINT AS seq"
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
         try:
-            written = connection.execute(
-                f"COPY (SELECT {chosen}, $run AS run, $seq::BIGINT AS seq, {bucket} AS bucket FROM ({query}) {order})"
-                f" TO {quote_path(folder)} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (bucket),"
-                " OVERWRITE_OR_IGNORE)",
-                {"run": self.run, "seq": self._sequence()},
-            ).fetchone()
+            written = connection.execute(f"COPY ({query}) TO {quote_path(target)} ({PARQUET}{options})").fetchone()
         except duckdb.IOException as error:
             raise WorkspaceError(
                 f"Cannot write {self.store.path}: {str(error).splitlines()[0]}. Free some space or check permissions."
             ) from error
-        rows = int(written[0]) if written else 0
+        return int(written[0]) if written else 0
+
+    def take(self, name: str, folder: Path) -> None:
+        """Takes the files of a folder of `new_folder`, one folder `bucket=N` for each bucket, into the commit."""
         added = self.files.setdefault(name, [])
         for path in sorted(folder.glob("bucket=*/*.parquet")):
             number = path.parent.name.removeprefix("bucket=")
             if not number.lstrip("-").isdecimal():
-                raise WorkspaceError(f"A row for the table {name} has no {table.user}. Leave such rows out.")
+                raise WorkspaceError(f"A row for the table {name} has no {TABLES[name].user}. Leave such rows out.")
             added.append((path, int(number), _row_count(path)))
-        return rows
 
-    def _folder(self, name: str) -> Path:
+    def new_folder(self, name: str) -> Path:
         """A new folder for files of a table, remembered so that `discard` finds it."""
         folder = self.store.path / "tables" / name / f"{new_run_id(self.command)}-{secrets.token_hex(4)}"
         self.folders.append(folder)

@@ -1,0 +1,76 @@
+"""What a load has staged for one table: rows kept in the database, and files that are read again for each purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from limner.errors import DataError
+from limner.histories.repeats import Settled
+from limner.histories.schema import TABLES
+from limner.histories.staging import Statement, streamed
+from limner.histories.writing import Rows
+
+
+@dataclass(slots=True)
+class Staging:
+    """The staged rows of one table.
+
+    Attributes:
+        kind: The table.
+        given: The fields that may have a value.
+        streams: Sources that are read again, each with what is added to a row's number.
+        files: Their files, with what shows that one was written to.
+    """
+
+    kind: str
+    given: frozenset[str] = frozenset()
+    streams: list[tuple[Statement, int]] = field(default_factory=list)
+    files: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, statement: Statement, base: int) -> None:
+        """Notes a source that was staged."""
+        self.given |= statement.given
+        if statement.streams and statement.raw.again:
+            path = statement.raw.again.path
+            self.streams.append((statement, base))
+            self.files[path] = _state(path)
+
+    def finish(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Makes `staged_KIND` show all staged rows, each with `_r`, which no other has."""
+        connection.execute(f"ALTER TABLE staged_{self.kind} RENAME TO kept_{self.kind}")
+        connection.execute(f"CREATE TEMP VIEW staged_{self.kind} AS {self.query()}")
+
+    def query(self, among: str = "") -> str:
+        """SQL for the staged rows: everyone's, or at least those of the users in a table."""
+        kept = f"SELECT * EXCLUDE (_reason), rowid AS _r FROM kept_{self.kind}"
+        # Rows kept are numbered from nought, so that numbers below it are free for the others.
+        read = [f"SELECT *, -1 - _order AS _r FROM ({streamed(*stream, among)})" for stream in self.streams]
+        return " UNION ALL ".join([kept, *read])
+
+    def rows(self, settled: Settled) -> Rows:
+        """What is new of the staged events, without the columns that none of them has."""
+        held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"attrs", "source"}]
+        chosen = ", ".join([*held, "_said_attrs", "ordinal"])
+        return Rows(
+            lambda among: f"SELECT {chosen} FROM ({settled.rows.replace('{rows}', self.query(among))})",
+            settled.counts.new,
+            {"event_id": settled.event_id},
+        )
+
+    def check(self) -> None:
+        """Checks that no file was written to since it was staged.
+
+        Raises:
+            DataError: One was.
+        """
+        for path, state in self.files.items():
+            if not path.is_file() or _state(path) != state:
+                raise DataError(f"{path} was changed while it was read. Nothing was stored; load it again.")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
