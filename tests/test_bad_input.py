@@ -85,6 +85,17 @@ COMMANDS = (
         outputs=("{events} --save-map {file}.toml",),
     ),
     Command("profile", "", outputs=("--html {file}.html",)),
+    Command("identity merge", "--key email", ("--ties {file}.csv",), ("--key nothing", "--key email --as nothing")),
+    Command("identity list"),
+    Command("identity split", "u-1", unknown=("nothing",)),
+    Command(
+        "impute",
+        "events.rating=median",
+        unknown=("rating", "events.rating=nothing", "events.text=median", "nothing.x=median"),
+    ),
+    Command("flags check"),
+    Command("flags list"),
+    Command("flags clear", "u-1", unknown=("nobody",)),
     Command("sources list", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
     Command("sources check", "--sources {sources}", ("--sources {file}.toml",), ("--sources {sources} nothing",)),
     Command(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from limner.agents.portraitist import PortraySummary
     from limner.agents.update import Loaded, UpdateSummary
     from limner.evidence.persona import Persona
+    from limner.histories.flags import Checked
+    from limner.histories.identity import MergeSummary
     from limner.histories.load import IngestSummary
     from limner.histories.named import Outcome
     from limner.histories.profile import Profile
@@ -111,11 +113,12 @@ class Workspace:
         max_tokens: int | None = None,
         max_seconds: float | None = None,
         batch: BatchMode | None = None,
+        include_flagged: bool = False,
     ) -> ExtractSummary:
         """Reads histories with the model and writes personas of the users read. See `agents.extractor.extract`.
 
         Args:
-            users: Whose; everyone's if None.
+            users: Whose; everyone's but flagged accounts' if None.
             limit: Only the first so many.
             plan: How much is asked at once: `small`, `joint`, or `auto` by the kind of model.
             progress: Told how far the reading is.
@@ -124,6 +127,7 @@ class Workspace:
             max_tokens: Tokens that it may read and write at most; what was answered before does not count.
             max_seconds: How long it may take.
             batch: Ask in batches, which are slow and cheap: `limner.serving.batch.mode.BatchMode()`.
+            include_flagged: Read accounts too that look like bots or tests.
 
         Raises:
             BudgetError: A limit is reached. What was answered is kept; its `summary` says what was done.
@@ -135,13 +139,14 @@ class Workspace:
         from limner.agents.extractor.quote import quote_of
         from limner.agents.extractor.run import choose_users
         from limner.agents.portraitist import portray
+        from limner.histories.flags import persons
         from limner.serving import connect
         from limner.serving.batch.mode import USERS
         from limner.serving.budget import Budget
 
         together: dict[str, int] = {} if batch is None else {"chunk": USERS}
         store, run = self.store, new_run_id("extract")
-        chosen = choose_users(store, users, limit)
+        chosen = choose_users(store, persons(store, users, include_flagged=include_flagged), limit)
         way, limits = choose_plan(self.model, plan, self.path), Budget(budget, max_tokens, max_seconds)
         with connect(
             store.path, self.model, run=run, concurrency=self.concurrency, budget=limits, batch=batch
@@ -211,8 +216,9 @@ class Workspace:
             with Index.open(store.path) as index:
                 refreshed = index.refresh(store)
         return UpdateSummary(
-            loaded, len(touched.changed), len(users) - len(touched.changed), left, told, refilled, refreshed
-        )
+            loaded, len(touched.changed), len(users) - len(touched.changed), left, told, refilled, refreshed,
+            touched.flagged,
+        )  # fmt: skip
 
     def _load(self, paths: Sequence[Path | str], sources: Path | str | None) -> Loaded:
         """Loads what an update is given."""
@@ -240,17 +246,19 @@ class Workspace:
         limit: int | None = None,
         plan: str = "auto",
         batch: BatchMode | None = None,
+        include_flagged: bool = False,
     ) -> Quote:
         """What `extract` with the same arguments would take: calls, tokens, money and time. No model is asked."""
         from limner.agents.extractor import choose_plan
         from limner.agents.extractor.quote import quote
         from limner.agents.extractor.run import choose_users
+        from limner.histories.flags import persons
         from limner.serving import connect
         from limner.serving.spec import parse_spec
         from limner.serving.tokens import counter_for
 
         store, way = self.store, choose_plan(self.model, plan, self.path)
-        chosen = choose_users(store, users, limit)
+        chosen = choose_users(store, persons(store, users, include_flagged=include_flagged), limit)
         with connect(store.path, self.model, batch=batch) as client:
             return quote(store, client, way, users=chosen, counter=lambda: counter_for(parse_spec(self.model)))
 
@@ -281,14 +289,14 @@ class Workspace:
 
         return read_personas(self.store)
 
-    def discover(self, *, k: int | None = None, seed: int = 0) -> Discovery:
+    def discover(self, *, k: int | None = None, seed: int = 0, include_flagged: bool = False) -> Discovery:
         """Finds segments and names them. See `segments.discover`."""
         from limner.segments.discover import discover
         from limner.serving import connect
 
         store = self.store
         with connect(store.path, self.model, run=new_run_id("segment"), concurrency=self.concurrency) as client:
-            return discover(store, client, k=k, seed=seed)
+            return discover(store, client, k=k, seed=seed, include_flagged=include_flagged)
 
     def segments(self) -> list[Segment]:
         """The segments found last."""
@@ -329,6 +337,28 @@ class Workspace:
         from limner.histories.export import export_table
 
         return export_table(self.store, table, Path(out), format)
+
+    def merge_ids(
+        self, *, ties: Path | str | None = None, keys: Sequence[str] = (), kind: str = "", most: int = 10
+    ) -> MergeSummary:
+        """Merges ids that are one person's: by a ties file, by keys, else by stored ties. See `histories.identity`."""
+        from limner.histories.identity import merge
+        from limner.histories.links import find_links
+
+        store = self.store
+        return merge(store, find_links(store, [Path(ties)] if ties is not None else [], keys, kind), most=most)
+
+    def split_ids(self, *ids: str) -> tuple[str, ...]:
+        """Gives merged ids back to themselves, and returns all that stand for themselves now."""
+        from limner.histories.identity import split
+
+        return split(self.store, ids)[1]
+
+    def check_flags(self) -> Checked:
+        """Looks for accounts that look like bots or tests. See `histories.flags`."""
+        from limner.histories.flags import check
+
+        return check(self.store)
 
     def profile(self) -> Profile:
         """What is in each column before and after cleaning. See `histories.profile`."""

@@ -47,6 +47,7 @@ class UpdateSummary:
         extract: What reading them took; None if there was nobody to read.
         refilled: What became of memberships.
         index: What changed in the search index; None if nothing was read.
+        flagged: Users who would be read, but look like bots or tests.
     """
 
     loaded: Loaded
@@ -56,6 +57,7 @@ class UpdateSummary:
     extract: ExtractSummary | None = None
     refilled: Refilled = field(default_factory=Refilled)
     index: Refreshed | None = None
+    flagged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The summary as `--json` prints it."""
@@ -64,6 +66,7 @@ class UpdateSummary:
             "changed": self.changed,
             "new": self.new,
             "unread": self.unread,
+            "flagged": self.flagged,
             "extract": self.extract.to_json() if self.extract else None,
             "memberships": asdict(self.refilled),
             "index": asdict(self.index) if self.index else None,

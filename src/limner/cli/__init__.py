@@ -43,14 +43,17 @@ def _root(
 def _register() -> None:
     """Adds every command, in the order in which a person meets them."""
     from limner.cli import (  # isort: skip
-        ask, copy, demo, evaluate, export, extract, ingest, ledger, models, persona, profile, runs, segment, sources,
-        status, update,
+        ask, copy, demo, evaluate, export, extract, flags, identity, impute, ingest, ledger, models, persona, profile,
+        runs, segment, sources, status, update,
     )  # fmt: skip
 
     app.command("demo")(demo.demo)
     app.command("ingest")(ingest.ingest)
     app.add_typer(sources.app, name="sources")
     app.command("profile")(profile.profile)
+    app.add_typer(identity.app, name="identity")
+    app.add_typer(flags.app, name="flags")
+    app.command("impute")(impute.impute)
     app.command("extract")(extract.extract)
     app.command("update")(update.update)
     app.command("watch")(update.watch)

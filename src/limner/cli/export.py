@@ -13,7 +13,10 @@ from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 def export(
     table: Annotated[
         str,
-        typer.Argument(help="events, items, users, ties, signals, traits, personas, segments or memberships."),
+        typer.Argument(
+            help="events, items, users, ties, signals, traits, personas, segments, memberships, identities, flags or"
+            " imputed."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; what is there is replaced.")],
     format: Annotated[str, typer.Option("--format", "-f", help="parquet, csv or jsonl.")] = "",
@@ -23,6 +26,9 @@ def export(
             "--spreadsheet-safe/--raw",
             help="CSV for a spreadsheet: a ' before texts that would run as formulas, and a byte order mark.",
         ),
+    ] = False,
+    imputed: Annotated[
+        bool, typer.Option("--imputed", help="With values that `limner impute` filled in, each marked in NAME_imputed.")
     ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
@@ -37,7 +43,7 @@ def export(
 
     ending = out.suffix.lower().removeprefix(".")
     chosen = format or (ending if ending in FORMATS else "parquet")
-    rows = export_table(Store.open(workspace), table, out, chosen, spreadsheet_safe=spreadsheet_safe)
+    rows = export_table(Store.open(workspace), table, out, chosen, spreadsheet_safe=spreadsheet_safe, imputed=imputed)
     if json:
         print_json({"table": table, "rows": rows, "out": str(out)})
     else:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, JsonOption, ModelOption, WorkspaceOption
+from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, FlaggedOption, JsonOption, ModelOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from limner.agents.extractor import ExtractSummary
     from limner.serving.batch.mode import BatchMode
     from limner.serving.batch.service import BatchState
+    from limner.workspace import Workspace
 
 
 def extract(
@@ -22,6 +23,7 @@ def extract(
         Path | None, typer.Option("--users-file", help="Only the users named in this file, one id a line.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N users.")] = None,
+    include_flagged: FlaggedOption = False,
     model: ModelOption = DEFAULT_MODEL,
     plan: Annotated[
         str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")
@@ -64,7 +66,7 @@ def extract(
     chosen, mode = _named(users, users_file), _batch_mode(batch, batch_file, batch_results)
     stopped: StoppedError | None = None
     if quote:
-        expected = opened.quote(chosen, limit=limit, plan=plan, batch=mode)
+        expected = opened.quote(chosen, limit=limit, plan=plan, batch=mode, include_flagged=include_flagged)
         print_json(expected.to_dict()) if json else print_quote(expected)
         return
     try:
@@ -72,6 +74,7 @@ def extract(
             summary = opened.extract(
                 chosen, limit=limit, plan=plan, progress=told,
                 budget=budget, max_tokens=max_tokens, max_seconds=max_seconds, batch=mode,
+                include_flagged=include_flagged,
             )  # fmt: skip
     except (BudgetError, PendingError) as error:
         summary, stopped = error.summary, error
@@ -80,6 +83,8 @@ def extract(
     else:
         _print(summary)
     _print_failed(summary.failed)
+    if chosen is None and not include_flagged:
+        _print_flagged(opened)
     if isinstance(stopped, BudgetError):
         raise stopped
     if stopped is not None:
@@ -163,6 +168,16 @@ def _print(summary: ExtractSummary) -> None:
         out.print(f"{summary.unread_texts:,} older texts beyond the plan's limit were not read.", markup=False)
     if summary.quote is not None and (summary.calls or summary.quote.quote.total.calls):
         print_comparison(summary.quote)
+
+
+def _print_flagged(opened: Workspace) -> None:
+    """Says on standard error whom a reading of everyone left out."""
+    from limner.cli.output import remarks
+    from limner.histories.flags import flagged_users
+
+    if flagged := flagged_users(opened.store):
+        left = f"{len(flagged):,} accounts that look like bots or tests were left out (limner flags list)."
+        remarks().print(left, markup=False, soft_wrap=True)
 
 
 def _print_failed(failed: Mapping[str, str]) -> None:

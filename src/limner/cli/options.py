@@ -31,6 +31,10 @@ SourcesOption = Annotated[
     ),
 ]
 
+FlaggedOption = Annotated[
+    bool, typer.Option("--include-flagged", help="Use accounts too that look like bots or tests (limner flags list).")
+]
+
 DEFAULT_SOURCES = Path("sources.toml")
 DEFAULT_WORKSPACE = Path(".limner")
 DEFAULT_MODEL = "embedded"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def profile(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as one HTML page too.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show columns without any value too.")] = False,
+    texts: Annotated[
+        bool, typer.Option("--texts/--no-texts", help="Look for near-duplicate texts too, or not.")
+    ] = True,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -29,10 +32,12 @@ def profile(
     """
     from limner.histories.store import Store
 
-    show_profile(Store.open(workspace), html=html, every=every, json=json)
+    show_profile(Store.open(workspace), html=html, every=every, texts=texts, json=json)
 
 
-def show_profile(store: Store, *, html: Path | None = None, every: bool = False, json: bool = False) -> None:
+def show_profile(
+    store: Store, *, html: Path | None = None, every: bool = False, texts: bool = True, json: bool = False
+) -> None:
     """Profiles a workspace and prints it, and writes its page if one is wanted.
 
     Raises:
@@ -40,9 +45,9 @@ def show_profile(store: Store, *, html: Path | None = None, every: bool = False,
     """
     from limner.cli.output import console, print_json, remarks
     from limner.histories.profile import profile as take
-    from limner.reports.profile_page import notes, write_profile_page
+    from limner.reports.profile_page import notes, people_and_texts, write_profile_page
 
-    found = take(store)
+    found = take(store, texts=texts)
     if html is not None:
         write_profile_page(found, html, f"Profile of {store.path.absolute().name}")
     if json:
@@ -59,6 +64,8 @@ def show_profile(store: Store, *, html: Path | None = None, every: bool = False,
                 if said := notes(column):
                     out.print(f"  {column.name}: {said}", markup=False, soft_wrap=True)
         out.print()
+        for line in people_and_texts(found):
+            out.print(line, markup=False, soft_wrap=True)
         for reason, rows in found.reasons.items():
             out.print(f"In quarantine: {rows:,} {reason}", markup=False, soft_wrap=True)
     if html is not None:

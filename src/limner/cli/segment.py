@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, JsonOption, ModelOption, WorkspaceOption
+from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, FlaggedOption, JsonOption, ModelOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +23,7 @@ def discover(
         int | None, typer.Option("--k", min=1, help="How many segments; chosen from the data if not given.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same segments.")] = 0,
+    include_flagged: FlaggedOption = False,
     model: ModelOption = DEFAULT_MODEL,
     json: JsonOption = False,
 ) -> None:
@@ -41,14 +42,16 @@ def discover(
             k=k,
             seed=seed,
             progress=lambda done, total: status.update(f"Reading traits: {done:,} of {total:,}"),
+            include_flagged=include_flagged,
         )
     if json:
         print_json(found.to_json())
         return
     console().print(segments_table(found.to_json()["segments"], total=len(found.memberships)))
     remarks().print(found.criterion, markup=False)
-    if found.left_out:
-        remarks().print(f"Users in no segment: {len(found.left_out):,} ({found.left_out[0].reason}).", markup=False)
+    for reason in dict.fromkeys(user.reason for user in found.left_out):
+        users = sum(user.reason == reason for user in found.left_out)
+        remarks().print(f"Users in no segment: {users:,} ({reason}).", markup=False)
 
 
 @app.command("list")

@@ -40,6 +40,10 @@ def _summary(report: Status) -> Table:
     grid.add_column(overflow="fold")
     grid.add_row("Workspace", Text(f"{report.path} ({size(report.disk_bytes)})"))
     grid.add_row("Users", Text(f"{report.users:,}", style="cyan"))
+    if report.merged:
+        grid.add_row("Merged ids", Text(f"{report.merged:,} (limner identity list)"))
+    if report.flagged:
+        grid.add_row("Flagged", Text(f"{report.flagged:,} look like bots or tests (limner flags list)"))
     if report.first_event and report.last_event:
         grid.add_row("Events", Text(f"{report.first_event:%Y-%m-%d} to {report.last_event:%Y-%m-%d}"))
     return grid

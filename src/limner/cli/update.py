@@ -139,5 +139,8 @@ def _print(summary: UpdateSummary) -> None:
     moved = summary.refilled
     if moved.joined or moved.moved or moved.left:
         out.print(f"segments: {moved.joined:,} joined, {moved.moved:,} moved, {moved.left:,} left", markup=False)
+    if summary.flagged:
+        left = f"{summary.flagged:,} accounts that look like bots or tests were left out (limner flags list)."
+        out.print(left, markup=False)
     if summary.unread:
         out.print(f"{summary.unread:,} users were never read: `limner update --unread` reads them too.", markup=False)

@@ -10,6 +10,7 @@ from typing import Any
 from limner.errors import UsageError
 from limner.evidence.records import Span, Trait
 from limner.evidence.traits import order
+from limner.histories.merged import members_of, resolve
 from limner.histories.store import Store, arrow
 
 
@@ -33,6 +34,7 @@ class Persona:
             expired.
         narrative: At most 120 words; empty until a narrative was written.
         model: The model that wrote the narrative, or empty.
+        merged: Further ids of the same person, merged into `user_id`.
     """
 
     user_id: str
@@ -41,6 +43,7 @@ class Persona:
     traits: tuple[Trait, ...]
     narrative: tuple[Sentence, ...] = field(default_factory=tuple)
     model: str = ""
+    merged: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[Trait, ...]:
@@ -48,9 +51,10 @@ class Persona:
         return tuple(trait for trait in self.traits if trait.holds)
 
     def to_json(self) -> dict[str, Any]:
-        """The persona as `limner persona show --format json` prints it."""
+        """The persona as `limner persona show --format json` prints it; `ids` only where there are several."""
         return {
             "user_id": self.user_id,
+            **({"ids": [self.user_id, *self.merged]} if self.merged else {}),
             "language": self.language,
             "facts": {name: _plain(value) for name, value in self.facts.items()},
             "traits": [trait_json(trait) for trait in self.traits],
@@ -115,7 +119,7 @@ _BOOKKEEPING = ("run", "seq", "user_id")
 
 
 def read_persona(store: Store, user_id: str) -> Persona:
-    """Reads one user's persona from the workspace. A user without traits still has facts.
+    """Reads one user's persona from the workspace. A user without traits still has facts; a merged id is its person's.
 
     Raises:
         UsageError: The workspace has no such user.
@@ -130,8 +134,10 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
         UsageError: A named user is not in the workspace.
     """
     chosen = "" if user_ids is None else "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
-    values = [] if user_ids is None else [user_ids]
     with store.read() as db:
+        user_ids = None if user_ids is None else resolve(db, user_ids)
+        values = [] if user_ids is None else [user_ids]
+        merged = members_of(db, user_ids)
         facts = arrow(db, f"SELECT * FROM facts {chosen} ORDER BY user_id", values).to_pylist()
         written = arrow(db, f"SELECT * FROM personas {chosen}", values).to_pylist()
         found = arrow(db, f"SELECT * FROM traits {chosen}", values).to_pylist()
@@ -145,10 +151,14 @@ def read_personas(store: Store, user_ids: list[str] | None = None) -> list[Perso
     traits_of: dict[str, list[Trait]] = {}
     for trait in sorted(map(trait_from_row, found), key=order):
         traits_of.setdefault(trait.user_id, []).append(trait)
-    return [_assemble(row, persona_of.get(row["user_id"]), traits_of.get(row["user_id"], [])) for row in facts]
+    return [
+        _assemble(row, persona_of.get(user), traits_of.get(user, []), merged.get(user, []))
+        for row in facts
+        for user in (row["user_id"],)
+    ]
 
 
-def _assemble(facts: dict[str, Any], written: dict[str, Any] | None, traits: list[Trait]) -> Persona:
+def _assemble(facts: dict[str, Any], written: dict[str, Any] | None, traits: list[Trait], merged: list[str]) -> Persona:
     narrative = tuple(Sentence(s["text"], tuple(s["supports"])) for s in (written or {}).get("narrative") or ())
     return Persona(
         user_id=facts["user_id"],
@@ -157,4 +167,5 @@ def _assemble(facts: dict[str, Any], written: dict[str, Any] | None, traits: lis
         traits=tuple(traits),
         narrative=narrative,
         model=(written or {}).get("model") or "",
+        merged=tuple(merged),
     )

@@ -14,6 +14,7 @@ import duckdb
 
 from limner.errors import UsageError
 from limner.histories.facts import EVERYONE
+from limner.histories.impute import KEYS, with_imputed
 from limner.histories.store import Store, quote_path
 
 
@@ -41,6 +42,11 @@ EXPORTS: dict[str, Exported] = {
     "traits": Exported("SELECT * FROM traits", "user_id, confidence DESC, trait_id"),
     "personas": Exported("SELECT * FROM personas", "user_id"),
     "segments": Exported("SELECT * FROM segments", "origin, segment_id"),
+    "identities": Exported(
+        "SELECT user_id, member_id, reason, key FROM identities WHERE member_id <> user_id", "user_id, member_id"
+    ),
+    "flags": Exported("SELECT * FROM flags", "user_id, flag"),
+    "imputed": Exported("SELECT * FROM imputed", "table_name, column_name, key"),
     "memberships": Exported("SELECT * FROM memberships", "origin, segment_id, user_id"),
 }
 """What can be exported. Events carry the item table's title and category where they have none, as evidence does."""
@@ -73,7 +79,9 @@ _FORMULA = "'^[=+\\-@\\t\\r\\n＝＋－＠]'"
 """How a text begins that a spreadsheet would run as a formula (OWASP, "CSV Injection"; full width signs included)."""
 
 
-def export_table(store: Store, name: str, out: Path, format: str, *, spreadsheet_safe: bool = False) -> int:
+def export_table(
+    store: Store, name: str, out: Path, format: str, *, spreadsheet_safe: bool = False, imputed: bool = False
+) -> int:
     """Writes one table's present rows to a file, in place of what was there.
 
     Args:
@@ -84,6 +92,7 @@ def export_table(store: Store, name: str, out: Path, format: str, *, spreadsheet
         spreadsheet_safe: For CSV that a person opens in a spreadsheet: texts that would run as a formula get a `'` in
             front, and the file begins with a byte order mark so that Chinese is read as it is. Off by default, because
             it changes texts, and offsets of evidence with them.
+        imputed: With what was filled in of missing values, each marked in a column NAME_imputed.
 
     Returns:
         The number of rows.
@@ -96,13 +105,16 @@ def export_table(store: Store, name: str, out: Path, format: str, *, spreadsheet
         raise UsageError(f"There is no table {name!r} to export. Choose one of: {', '.join(EXPORTS)}.")
     if written is None:
         raise UsageError(f"There is no export format {format!r}. Choose one of: {', '.join(FORMATS)}.")
+    if imputed and name not in KEYS:
+        raise UsageError(f"Nothing is filled in in {name}. --imputed goes with {', '.join(KEYS)}.")
     if spreadsheet_safe and format != "csv":
         raise UsageError("Only CSV can be made safe for spreadsheets. Add --format csv, or leave the option out.")
     target = _target(out)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     with store.read() as connection:
-        columns = _columns(connection, table, written, spreadsheet_safe)
-        query = f"SELECT {columns} FROM ({table.query}) ORDER BY {table.order}"
+        rows = with_imputed(connection, name, table.query) if imputed else table.query
+        columns = _columns(connection, rows, written, spreadsheet_safe)
+        query = f"SELECT {columns} FROM ({rows}) ORDER BY {table.order}"
         try:
             done = connection.execute(f"COPY ({query}) TO {quote_path(temporary)} ({written.options})").fetchone()
             temporary.replace(target)
@@ -125,9 +137,9 @@ def _target(out: Path) -> Path:
     return target
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, table: Exported, written: Format, safe: bool) -> str:
-    """The SELECT list that turns a table's columns into what the format can hold."""
-    described = connection.execute(f"DESCRIBE {table.query}").fetchall()
+def _columns(connection: duckdb.DuckDBPyConnection, rows: str, written: Format, safe: bool) -> str:
+    """The SELECT list that turns a query's columns into what the format can hold."""
+    described = connection.execute(f"DESCRIBE {rows}").fetchall()
     chosen: list[str] = []
     for name, kind in ((row[0], row[1]) for row in described if row[0] not in _BOOKKEEPING):
         column = '"' + name.replace('"', '""') + '"'

@@ -53,7 +53,7 @@ LEAST = 2
 """Signs, the name among them, that make a test account."""
 
 _TEST_WORDS = "test|tester|testing|testuser|testaccount|demo|dummy|qa|sandbox|loadtest|robot|bot|crawler|spider|monitor"
-TEST_NAME = f"(^|[^a-z])({_TEST_WORDS})[0-9]*([^a-z]|$)|测试|演示账|机器人|压测|爬虫|内测"
+TEST_NAME = f"(^|[^a-z0-9])({_TEST_WORDS})[0-9]*([^a-z]|$)|测试|演示账|机器人|压测|爬虫|内测"
 """What is in the name of a test account, in lower case."""
 
 TEST_TEXT = "(this is a )?(test|testing|asdf|qwerty|foo|bar|xxx|123+|测试|测试一下|测试数据)[\\s0-9.!。！]*"

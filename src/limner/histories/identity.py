@@ -225,7 +225,7 @@ def _usable(links: Iterable[Link], apart: Collection[str], most: int) -> tuple[l
     held = 0
     for link in links:
         left = link.ids if link.declared else tuple(id_ for id_ in link.ids if id_ not in apart)
-        held += len(link.ids) - len(left)
+        held += len(link.ids) - max(len(left), 1)
         if len(left) > most:
             too_large.append(TooLarge(link.reason, link.key, len(left), left[:SHOWN]))
         elif len(left) > 1:

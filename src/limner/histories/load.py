@@ -27,6 +27,7 @@ from limner.histories.databases import TableSource
 from limner.histories.dates import date_order
 from limner.histories.finding import Found, find_sources
 from limner.histories.guessing import file_words, guess
+from limner.histories.hashing import with_hashes
 from limner.histories.mapping import KINDS, Mapping
 from limner.histories.marks import Marks
 from limner.histories.nested import with_paths
@@ -160,7 +161,7 @@ class _Load:
         try:
             scratch.mkdir(parents=True)
             manifest = self.store.manifest()
-            with self.store.read(manifest) as connection:
+            with self.store.read(manifest, merged=False) as connection:
                 reader = Reader(connection, quarantine, scratch)
                 total = len(sources) + (frame is not None)
                 for number, source in enumerate(fetched(sources, scratch)):
@@ -217,7 +218,7 @@ class _Load:
         """Maps and stages one source that was read."""
         mapping = self.mapping
         if mapping is not None:
-            raw = with_paths(connection, raw, mapping)
+            raw = with_hashes(connection, with_paths(connection, raw, mapping), mapping, name, self.store.path)
         doubts: tuple[str, ...] = ()
         signature = tuple(c.name for c in raw.columns)
         if mapping is None:

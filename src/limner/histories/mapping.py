@@ -15,6 +15,7 @@ from typing import Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
 from limner.errors import UsageError
+from limner.histories.rules import RANGED, Rule, read_rules
 from limner.histories.schema import EVENT_KINDS
 
 Kind = Literal["events", "items", "users", "ties"]
@@ -57,6 +58,9 @@ FIELDS: dict[str, TableFields] = {
     "ties": TableFields(("user_id", "other_id"), ("kind", "weight", "ts")),
 }
 
+HASHED = ("email", "phone", "exact")
+"""Sorts of keys that can be hashed as they are read; `keys.FORMS` says how."""
+
 JOINS: dict[str, str] = {"ts": " ", "text": "\n", "text_title": "\n", "title": " ", "category": " > "}
 """What stands between several columns joined into one field; a colon for all others, ids first of all."""
 
@@ -77,8 +81,10 @@ class Mapping:
         undated: What becomes of an event without a readable time.
         encoding: The text encoding, where it cannot be found out.
         drop: Columns to leave out altogether.
+        hashed: Columns of keys of persons, and the sort of each (`email`, `phone` or `exact`); only a hash is kept.
         volatile: Columns kept in `attrs` that are no part of what identifies an event, such as a count of likes.
         negative: The kind of events whose quantity or amount is below zero, such as `return`; empty: as they are.
+        rules: What values must be, and what becomes of those that are not.
         records: The dotted path of a list inside each JSON or XML record whose members are the rows; empty: no list.
         element: The XML element that is a row; empty: the one that repeats.
     """
@@ -94,7 +100,9 @@ class Mapping:
     encoding: str = ""
     drop: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
+    hashed: Dict[str, str] = field(default_factory=dict)
     negative: str = ""
+    rules: tuple[Rule, ...] = ()
     records: str = ""
     element: str = ""
 
@@ -148,9 +156,10 @@ class Mapping:
             value = getattr(self, key)
             if key == "kind" or (value == getattr(default, key) and key not in {"timezone"}):
                 continue
-            if isinstance(value, dict):
-                body = "\n".join(f"{_toml_key(k)} = {_toml(_unwrapped(v))}" for k, v in value.items())
-                tables.append(f"[{key}]\n{body}")
+            if key == "rules":
+                tables += [f"[rules.{_toml_key(rule.field)}]\n{_body(rule.to_dict())}" for rule in value]
+            elif isinstance(value, dict):
+                tables.append(f"[{key}]\n{_body(value)}")
             else:
                 simple.append(f"{key} = {_toml(list(value) if isinstance(value, tuple) else value)}")
         return "\n\n".join(["\n".join(simple), *tables]) + "\n"
@@ -211,6 +220,8 @@ _KEYS: dict[str, Any] = {
     "columns": _columns,
     "constants": _strings,
     "kinds": _strings,
+    "hashed": _strings,
+    "rules": read_rules,
 }
 """Every key of a mapping file and the function that reads its value, in the order in which they are written."""
 
@@ -228,10 +239,16 @@ def _check(mapping: Mapping) -> None:
         if value not in allowed:
             raise UsageError(f"{key} = {value!r} must be one of: {', '.join(repr(a) for a in allowed)}")
     known = FIELDS[mapping.kind].every
-    for table in (mapping.columns, mapping.constants):
+    for table in (mapping.columns, mapping.constants, {rule.field: rule for rule in mapping.rules}):
         for name in table:
             if name not in known:
                 raise UsageError(f"{mapping.kind} have no field {name!r}{_closest(name, known)}")
+    for rule in mapping.rules:
+        if rule.field not in RANGED and (rule.low, rule.high) != (None, None):
+            raise UsageError(f"{rule.field} is no number and no time, and has no range. Use allowed or matches")
+    for sort in mapping.hashed.values():
+        if sort not in HASHED:
+            raise UsageError(f"there is no sort of key {sort!r}{_closest(sort, HASHED)}")
     words = [*mapping.kinds.values(), *([mapping.negative] if mapping.negative else [])]
     if mapping.kind == "events":
         words += [mapping.constants["kind"]] if "kind" in mapping.constants else []
@@ -243,6 +260,10 @@ def _check(mapping: Mapping) -> None:
     except (ValueError, OSError, LookupError) as error:
         hint = "Use a name such as Asia/Shanghai or UTC."
         raise UsageError(f"there is no time zone {mapping.timezone!r}. {hint}") from error
+
+
+def _body(table: Dict[str, Any]) -> str:
+    return "\n".join(f"{_toml_key(k)} = {_toml(_unwrapped(v))}" for k, v in table.items())
 
 
 def _unwrapped(value: Any) -> Any:

@@ -15,8 +15,11 @@ import duckdb
 
 from limner.errors import UsageError
 from limner.histories.contradictions import CONTRADICTIONS
+from limner.histories.flags import FLAGGED
 from limner.histories.mapping import FIELDS, KINDS
-from limner.histories.staging import FORMS, MISSING
+from limner.histories.neartexts import NearTexts, describe
+from limner.histories.plans import FORMS
+from limner.histories.staging import MISSING
 from limner.histories.store import Store
 from limner.histories.store import quote_path as literal
 
@@ -97,6 +100,9 @@ class Profile:
         quarantined: Rows in the quarantine, each counted once.
         reasons: Their sorts of reasons.
         exact: Whether different values were counted exactly.
+        merged: Ids that are merged into another.
+        flagged: Users who look like bots or tests, by rule; None before the first check.
+        near: Texts that say nearly the same; None if they were not looked for.
     """
 
     tables: tuple[TableProfile, ...]
@@ -106,21 +112,28 @@ class Profile:
     quarantined: int
     reasons: Mapping[str, int]
     exact: bool
+    merged: int = 0
+    flagged: Mapping[str, int] | None = None
+    near: NearTexts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The profile as `limner profile --json` prints it."""
         return asdict(self)
 
 
-def profile(store: Store) -> Profile:
+def profile(store: Store, *, texts: bool = True) -> Profile:
     """Profiles a workspace.
+
+    Args:
+        store: Its tables.
+        texts: Look for near-duplicate texts too, which takes a minute for a million different long texts.
 
     Raises:
         UsageError: It holds no rows of any source.
         WorkspaceError: It cannot be read.
     """
     manifest = store.manifest()
-    with store.read(manifest) as connection:
+    with store.read(manifest, merged=False) as connection:
         _load_quarantine(connection, store)
         loads = [(record.run, record.committed) for record in manifest.runs]
         connection.execute("CREATE TEMP TABLE loads (run VARCHAR, committed TIMESTAMP)")
@@ -134,11 +147,22 @@ def profile(store: Store) -> Profile:
         repeats = _one(connection, "SELECT count(*) FROM events WHERE ordinal > 0")
         reasons = connection.execute("SELECT sort, count(*) AS n FROM bad GROUP BY sort ORDER BY n DESC, sort")
         told = {str(sort): int(n) for sort, n in reasons.fetchall()}
+        merged = _one(connection, "SELECT count(*) FROM identities WHERE member_id <> user_id")
+        flagged = _flagged(connection) if manifest.tables.get("flags") else None
+        near = describe(connection) if texts and "events" in held else None
     ingests = {r.run: r.summary for r in manifest.runs if {"rows", "stored", "quarantined"} <= set(r.summary)}
     duplicates = sum(s["rows"] - s["stored"] - s["quarantined"] for s in ingests.values())
     exact = all(table.rows_after <= EXACT_ROWS for table in tables)
     read = sum(s["rows"] for s in ingests.values())
-    return Profile(tables, read, duplicates, repeats, quarantined, told, exact)
+    return Profile(tables, read, duplicates, repeats, quarantined, told, exact, merged, flagged, near)
+
+
+def _flagged(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    rows = connection.execute(
+        f"SELECT flag, count(*) AS n FROM flags SEMI JOIN ({FLAGGED}) USING (user_id)"
+        " GROUP BY flag ORDER BY n DESC, flag"
+    ).fetchall()
+    return {str(flag): int(n) for flag, n in rows}
 
 
 def _load_quarantine(connection: duckdb.DuckDBPyConnection, store: Store) -> None:

@@ -15,9 +15,12 @@ WITH newest AS (
         SELECT e.user_id, i.seq FROM raw_events e JOIN raw_items i USING (item_id) WHERE i.seq > e.seq
     ) WHERE user_id <> '' GROUP BY user_id
 )
-SELECT user_id FROM newest n LEFT JOIN facts f USING (user_id) WHERE f.seq IS NULL OR f.seq < n.seq
+SELECT user_id FROM newest n LEFT JOIN facts f USING (user_id)
+LEFT JOIN (SELECT user_id, max(seq) AS seq FROM identities GROUP BY user_id) i USING (user_id)
+WHERE f.seq IS NULL OR f.seq < greatest(n.seq, coalesce(i.seq, n.seq))
 """
-"""Users about whom something was stored after their facts were computed, also by a run that died in between."""
+"""Users about whom something was stored after their facts were computed, or whose ids were merged or split since, also
+by a run that died in between."""
 
 _COMPARABLE = """
 SELECT count(DISTINCT as_of) <= 1 AND count(frequency) IN (0, count(*)) AND count(ties) IN (0, count(*)) FROM facts

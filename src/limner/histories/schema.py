@@ -325,6 +325,36 @@ TABLES: dict[str, Table] = {
             "user_id",
             "SELECT * FROM {raw} QUALIFY seq = max(seq) OVER (PARTITION BY origin)",
         ),
+        Table(
+            "identities",
+            (("member_id", pa.string()), ("user_id", pa.string()), ("reason", pa.string()), ("key", pa.string())),
+            "member_id",
+            _latest("member_id"),
+        ),
+        Table(
+            "imputed",
+            (
+                ("key", pa.string()),
+                ("table_name", pa.string()),
+                ("column_name", pa.string()),
+                ("value", pa.float64()),
+                ("way", pa.string()),
+            ),
+            None,
+            "SELECT * FROM {raw} QUALIFY seq = max(seq) OVER (PARTITION BY table_name, column_name)",
+        ),
+        Table(
+            "flags",
+            (
+                ("user_id", pa.string()),
+                ("flag", pa.string()),
+                ("reason", pa.string()),
+                ("value", pa.float64()),
+                ("at_least", pa.float64()),
+            ),
+            "user_id",
+            "SELECT * FROM (SELECT * FROM {raw} QUALIFY seq = max(seq) OVER ()) WHERE user_id <> ''",
+        ),
     )
 }
 """Every table, in an order in which each `current` query only names tables before it (`traits` reads `personas`)."""

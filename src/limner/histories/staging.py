@@ -158,6 +158,7 @@ class Statement:
         made = {"events": {"kind", "lang"}, "ties": {"kind"}}.get(self.mapping.kind, set())
         if any(not self.plans[f].absent and not self.plans[f].known for f in NUMBERS if f in self.plans):
             made |= {"currency"}  # Its sign may stand beside an amount.
+        made |= {rule.field for rule in self.mapping.rules}
         return frozenset(made | {field for field, plan in self.plans.items() if not plan.absent})
 
     def sql(self, among: str = "") -> str:
@@ -183,6 +184,8 @@ class Statement:
         replaced = self._replaced(fields)
         if replaced:
             layer = f"SELECT * REPLACE ({', '.join(f'{sql} AS {f}' for f, sql in replaced.items())}) FROM ({layer})"
+        if repairs := {column: sql for rule in self.mapping.rules for column, sql in rule.repaired().items()}:
+            layer = f"SELECT * REPLACE ({', '.join(f'{sql} AS {f}' for f, sql in repairs.items())}) FROM ({layer})"
         spoken = [f for f in ("text_title", "text", "title") if f in self.given]
         if self.mapping.kind == "events" and spoken:
             some = " OR ".join(f"{f} IS NOT NULL" for f in spoken)
@@ -260,7 +263,7 @@ class Statement:
                 faults += self._time_faults()
             elif problem and not plan.absent and plan.said != NOTHING:
                 faults.append((f"{field} IS NULL AND {said} IS NOT NULL", _says(f"{field} {problem}", said)))
-        return faults
+        return faults + [fault for rule in self.mapping.rules for fault in rule.faults()]
 
     def _time_faults(self) -> list[tuple[str, str]]:
         if self.mapping.undated == "keep":

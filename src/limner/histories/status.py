@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.histories.facts import EVERYONE
+from limner.histories.flags import FLAGGED
 from limner.histories.manifest import RunRecord
 from limner.histories.schema import TABLES
 from limner.histories.store import Store
@@ -48,6 +49,8 @@ class Status:
         first_event, last_event: Times of the oldest and the newest event, UTC; None without one.
         runs: The last runs, newest first.
         disk_bytes: Size of the folder, model calls and vectors included.
+        merged: Ids that are merged into another.
+        flagged: Users who look like bots or tests.
     """
 
     path: str
@@ -57,6 +60,8 @@ class Status:
     last_event: datetime | None
     runs: tuple[RunOfStatus, ...]
     disk_bytes: int
+    merged: int = 0
+    flagged: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The status as `limner status --json` prints it."""
@@ -78,6 +83,10 @@ def status(store: Store) -> Status:
         rows = connection.execute(f"SELECT {counts}, (SELECT count(*) FROM ({EVERYONE}))").fetchall()[0]
         times = "SELECT min(ts), max(ts) FROM events WHERE isfinite(ts)"
         first, last = connection.execute(times).fetchall()[0]
+        merged, flagged = connection.execute(
+            "SELECT (SELECT count(*) FROM identities WHERE member_id <> user_id),"
+            f" (SELECT count(DISTINCT user_id) FROM ({FLAGGED}))"
+        ).fetchall()[0]
     return Status(
         path=str(store.path),
         tables=dict(zip(TABLES, rows, strict=False)),
@@ -86,6 +95,8 @@ def status(store: Store) -> Status:
         last_event=last,
         runs=_runs(version.runs),
         disk_bytes=_size(store.path),
+        merged=int(merged),
+        flagged=int(flagged),
     )
 
 

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from limner.errors import WorkspaceError
 from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
 from limner.histories.memory import memory_limit
+from limner.histories.merged import CURRENT_USERS, as_people, define_people, with_members
 from limner.histories.schema import PRESENT_TRAITS, TABLES, TITLED_EVENTS, Table
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Store:
         *,
         users: Collection[str] | None = None,
         tables: Collection[str] | None = None,
+        merged: bool = True,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table over one whole version of the workspace.
 
@@ -159,15 +161,20 @@ class Store:
             manifest: The version; the present one if None.
             users: Of tables of users only the files that these users' rows may be in: other users' rows may be missing.
             tables: Only these tables have views; all if None.
+            merged: What was stored under merged ids is the person's; else it stands under the ids it came with.
         """
         version = manifest or self.manifest()
-        buckets = None if users is None else {bucket_of(user, version.buckets) for user in users}
+        people = merged and bool(version.tables.get("identities"))
         chosen = TABLES if tables is None else {name: TABLES[name] for name in tables}
         connection = self.connect()
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            if people:
+                define_people(connection, self._parquet(version.tables["identities"]))
+                users = None if users is None else with_members(connection, users)
+            buckets = None if users is None else {bucket_of(user, version.buckets) for user in users}
             for table in chosen.values():
-                self._define(connection, table, version, buckets if table.user else None)
+                self._define(connection, table, version, buckets if table.user else None, people)
             if {"events", "items"} <= set(chosen):
                 connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
             if "traits" in chosen:
@@ -186,22 +193,29 @@ class Store:
         return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
 
     def _define(
-        self, connection: duckdb.DuckDBPyConnection, table: Table, version: Manifest, buckets: Collection[int] | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        version: Manifest,
+        buckets: Collection[int] | None,
+        people: bool,
     ) -> None:
         files = [f for f in version.tables.get(table.name, ()) if buckets is None or f.bucket in buckets]
-        if files:
-            source = self._parquet(files)
-            if table.grown:
-                connection.register(f"empty_{table.name}", table.schema.empty_table())
-                source = f"(SELECT * FROM empty_{table.name} UNION ALL BY NAME SELECT * FROM {source})"
-            try:
-                connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise damaged(table, self.path, error) from error
-        else:
+        source, kind = f"empty_{table.name}", "TEMP TABLE"
+        if not files or table.grown:
             connection.register(f"empty_{table.name}", table.schema.empty_table())
-            connection.execute(f"CREATE TEMP TABLE raw_{table.name} AS SELECT * FROM empty_{table.name}")
-        connection.execute(f"CREATE VIEW {table.name} AS {table.current.format(raw='raw_' + table.name)}")
+        if files:
+            source, kind = self._parquet(files), "VIEW"
+            if table.grown:
+                source = f"(SELECT * FROM empty_{table.name} UNION ALL BY NAME SELECT * FROM {source})"
+        if people:
+            source = as_people(table.name, source)
+        try:
+            connection.execute(f"CREATE {kind} raw_{table.name} AS SELECT * FROM {source}")
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise damaged(table, self.path, error) from error
+        current = CURRENT_USERS if people and table.name == "users" else table.current
+        connection.execute(f"CREATE VIEW {table.name} AS {current.format(raw='raw_' + table.name)}")
 
     def narrow(
         self, connection: duckdb.DuckDBPyConnection, version: Manifest, name: str, buckets: Collection[int]

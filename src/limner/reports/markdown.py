@@ -48,6 +48,8 @@ def persona_markdown(persona: Persona, lang: str | None = None) -> str:
     """
     chosen = language(lang or persona.language)
     lines = [f"# {escape(persona.user_id, 200)}", ""]
+    if persona.merged:
+        lines += [say(chosen, "merged", escape(", ".join(persona.merged))), ""]
     lines += _narrative(persona, chosen)
     lines += [f"## {say(chosen, 'facts')}", "", *_facts(persona, chosen), ""]
     lines += [f"## {say(chosen, 'traits')}", "", *_traits(persona, chosen)]

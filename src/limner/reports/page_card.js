@@ -10,6 +10,7 @@ function personCard(person) {
     h("header", { class: "card-head" },
       h("p", { class: "kicker" }, [word("language", person.lang), ...person.segments.map(([id]) => segmentName(id))].join(" · ")),
       h("h1", { id: "person-name", tabindex: "-1", dir: "auto" }, person.id)),
+    person.merged.length ? h("p", { class: "byline" }, say("merged", person.merged.join(", "))) : null,
     narrative(person),
     heroFacts(person),
     traitsSection(person),

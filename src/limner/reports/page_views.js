@@ -44,7 +44,7 @@ function segmentCard(segment, most) {
 }
 
 function haystack(person) {
-  person.searched ??= folded([person.id, ...person.traits.map((trait) => trait.label), ...person.narrative.map(([text]) => text),
+  person.searched ??= folded([person.id, ...person.merged, ...person.traits.map((trait) => trait.label), ...person.narrative.map(([text]) => text),
     ...person.segments.map(([id]) => segmentName(id)), ...person.traits.flatMap((trait) => trait.evidence.map((span) => span[4]))].join("\n"));
   return person.searched;
 }

@@ -89,6 +89,7 @@ def _person(persona: Persona, material: Material, memberships: list[Row]) -> dic
     refused = material.refused.get(persona.user_id)
     return {
         "id": persona.user_id,
+        "merged": list(persona.merged),
         "lang": language(persona.language),
         "model": persona.model,
         "facts": {e.slot: [e.value, z.value] for e, z in zip(english, chinese, strict=True) if e.known},

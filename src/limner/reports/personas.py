@@ -68,7 +68,7 @@ def show_persona(store: Store, user_id: str, format: str = "text") -> Shown:
     """
     document = _known(_DOCUMENTS, format)
     persona = read_persona(store, user_id)
-    read = bool(store.rows("SELECT 1 FROM extractions WHERE user_id = $1", [user_id]))
+    read = bool(store.rows("SELECT 1 FROM extractions WHERE user_id = $1", [persona.user_id]))
     return Shown(persona, document(store, persona) if document else None, read)
 
 

@@ -14,6 +14,12 @@ from limner.histories.profile import ColumnProfile, Profile
 
 STYLES = ("page.css", "profile.css")
 
+NEAR_SHOWN = 5
+"""Groups of near-duplicate texts that are shown."""
+
+NEAR_CHARACTERS = 80
+"""Characters of each."""
+
 
 def profile_html(found: Profile, title: str) -> str:
     """The page's text."""
@@ -23,7 +29,14 @@ def profile_html(found: Profile, title: str) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(folder.joinpath("profile.html").read_text(encoding="utf-8"))
     return template.render(
-        profile=found, title=title, style=style, style_hash=f"sha256-{digest}", count=count, change=change, notes=notes
+        profile=found,
+        title=title,
+        style=style,
+        style_hash=f"sha256-{digest}",
+        count=count,
+        change=change,
+        notes=notes,
+        more=people_and_texts(found),
     )
 
 
@@ -62,6 +75,28 @@ def notes(column: ColumnProfile) -> str:
     if column.contradictory:
         said.append(f"contradictory: {column.contradiction}")
     return "; ".join(said)
+
+
+def people_and_texts(found: Profile) -> list[str]:
+    """What there is to say of merged ids, flagged accounts and near-duplicate texts, a line each."""
+    lines: list[str] = []
+    if found.merged:
+        lines.append(f"{found.merged:,} ids are merged into another")
+    if found.flagged is not None:
+        rules = ", ".join(f"{users:,} {rule.replace('_', ' ')}" for rule, users in found.flagged.items())
+        lines.append(f"Flagged accounts: {rules or 'none'}")
+    near = found.near
+    if near is not None and near.events:
+        share = near.near / near.texts
+        drawn = " (a sample)" if near.sampled else ""
+        lines.append(
+            f"Long texts: {near.events:,} in events, {near.same:,} word for word again; of {near.texts:,} different"
+            f" ones{drawn} {near.near:,} ({share:.1%}) are nearly the same as another"
+        )
+        for group in near.groups[:NEAR_SHOWN]:
+            text = group.text[:NEAR_CHARACTERS] + ("…" if len(group.text) > NEAR_CHARACTERS else "")
+            lines.append(f"  {group.events:,} events of {group.users:,} users in {group.texts:,} wordings: {text}")
+    return lines
 
 
 def _fence(value: float | str | None) -> str:

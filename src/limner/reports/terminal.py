@@ -54,6 +54,8 @@ class _PersonaView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= WIDE
         yield Text(clean(self.persona.user_id, 120), style="bold")
+        if self.persona.merged:
+            yield Text(say(self.lang, "merged", clean(", ".join(self.persona.merged), 1000)), style="dim")
         yield from _narrative(self.persona, self.lang)
         yield Text()
         yield _heading(say(self.lang, "facts"))

@@ -32,6 +32,7 @@ def discover(
     seed: int = 0,
     space: Space | None = None,
     progress: Progress | None = None,
+    include_flagged: bool = False,
 ) -> Discovery:
     """Finds segments, names them, and replaces the workspace's discovered segments in one commit.
 
@@ -44,13 +45,14 @@ def discover(
         seed: Seed of the clustering.
         space: How labels become vectors; the workspace's own if not given.
         progress: Called while labels are embedded.
+        include_flagged: Accounts that look like bots or tests too.
 
     Raises:
         UsageError: No user has anything to go by, or `k` is not between 1 and the number of users.
         ModelError: The model cannot be reached or loaded. Nothing is written then.
     """
     space = space or Space.open(store.path)
-    views = user_views(store, space, progress)
+    views = user_views(store, space, progress, include_flagged=include_flagged)
     if not views.users:
         raise UsageError(f"No user in {store.path} has events or traits. Load data first with `limner ingest FILE`.")
     if k is not None and not 1 <= k <= len(views.users):

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from limner.histories.flags import flagged_users
 from limner.histories.store import Store
 from limner.retrieval.space import Space
 from limner.segments.clusters import place
@@ -60,7 +61,8 @@ def refill(
     if not segments or not users:
         return Refilled()
     before = {m.user_id: m for m in read_memberships(store) if m.origin == DISCOVERED}
-    views = user_views(store, space or Space.open(store.path))
+    flagged_too = not flagged_users(store).isdisjoint(before)  # As the discovery was asked.
+    views = user_views(store, space or Space.open(store.path), include_flagged=flagged_too)
     number = {segment.segment_id: at for at, segment in enumerate(segments)}
     of = np.array([number[before[user].segment_id] if user in before else -1 for user in views.users], dtype=np.int64)
     if not (of >= 0).any():

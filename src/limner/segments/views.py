@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from limner.histories.flags import flagged_users
 from limner.histories.store import Store, arrow
 from limner.retrieval.embedder import DIMENSIONS
 from limner.retrieval.space import Space
@@ -26,6 +27,9 @@ WEIGHTS = {"traits": 0.4, "categories": 0.3, "facts": 0.15, "activity": 0.15}
 """Each block's share of the total variance: first what people care about, then how much and how they act."""
 
 NEGATIVE = ("negative", "mixed")
+
+FLAGGED = "flagged as a bot or test account"
+"""Why flagged accounts are in no segment."""
 
 CLIP = 3.0
 """Standard deviations beyond which a fact counts as no further away, so that one whale is not a segment."""
@@ -65,23 +69,36 @@ class UserViews:
     left_out: tuple[LeftOut, ...]
 
 
-def user_views(store: Store, space: Space, progress: Callable[[int, int], None] | None = None) -> UserViews:
-    """Builds the vectors of all users with facts. A user without any event and trait is left out, with the reason.
+def user_views(
+    store: Store,
+    space: Space,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    include_flagged: bool = False,
+) -> UserViews:
+    """Builds the vectors of all users with facts. Who has no event and trait or is flagged is left out and told of.
 
     Args:
         store: The workspace.
         space: How labels become vectors.
         progress: Called with (done, total) labels that had to be embedded.
+        include_flagged: Flagged accounts too.
     """
+    flagged = frozenset() if include_flagged else flagged_users(store)
     with store.read() as db:
         rows = arrow(db, "SELECT * FROM facts ORDER BY user_id").to_pylist()
         found = arrow(
             db, "SELECT user_id, label, polarity, confidence FROM present_traits ORDER BY user_id, trait_id, label"
         ).to_pylist()
     with_traits = {row["user_id"] for row in found}
-    known = [row for row in rows if row["events"] or row["user_id"] in with_traits]
+    told = [row for row in rows if row["events"] or row["user_id"] in with_traits]
+    known = [row for row in told if row["user_id"] not in flagged]
     kept = {row["user_id"] for row in known}
-    left_out = tuple(LeftOut(row["user_id"], "no events and no traits") for row in rows if row["user_id"] not in kept)
+    left_out = tuple(
+        LeftOut(row["user_id"], FLAGGED if row["user_id"] in flagged else "no events and no traits")
+        for row in rows
+        if row["user_id"] not in kept
+    )
     traits = tuple(TraitUse(**row) for row in found if row["user_id"] in kept)
     place = {row["user_id"]: i for i, row in enumerate(known)}
     blocks = {

@@ -22,6 +22,7 @@ from limner.agents.extractor.schema import ExtractSummary, Progress
 from limner.errors import StoppedError, UsageError
 from limner.evidence.records import Signal
 from limner.histories.directives import directive_in
+from limner.histories.flags import unflagged
 from limner.histories.lines import History, build_histories
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
@@ -211,7 +212,7 @@ def _questions(
 
 
 def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -> list[str]:
-    """The users to read, in order of id (or as named), without repeats.
+    """The users to read, in order of id (or as named), without repeats; flagged accounts only if they are named.
 
     Raises:
         UsageError: A named user is unknown, or the workspace has none.
@@ -221,7 +222,7 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
     if not known:
         raise UsageError(f"There are no users in {store.path}. Load data first with `limner ingest FILE`.")
     if users is None:
-        return known[:limit]
+        return unflagged(store, known)[:limit]
     named = list(dict.fromkeys(users))
     unknown = sorted(set(named) - set(known))
     if unknown:
