@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +177,34 @@ def test_watch_updates_when_there_is_something_new_and_outlives_errors(
     assert between == []
     folder.rename(gone)
     assert run("watch", folder, *way) == 2  # What is wrong from the beginning is no passing fault.
+
+
+def orders(path: Path, users: Mapping[str, str], days: range) -> Path:
+    """Orders of one category for each user, one a day."""
+    lines = [
+        f"{user},{category} {day},order,2025-{1 + day // 28:02}-{1 + day % 28:02},{category}"
+        for user, category in users.items()
+        for day in days
+    ]
+    path.write_text("\n".join(["user_id,title,event,timestamp,category", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_with_a_trigger_only_those_who_behave_otherwise_are_read(
+    tmp_path: Path, model: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--workspace", tmp_path / "w", "--model", f"{model.url}#m")
+    updated(capsys, orders(tmp_path / "a.csv", {"same": "tea", "other": "tea"}, range(20)), *where)
+    calls = len(model.bodies)
+    more = orders(tmp_path / "b.csv", {"same": "tea", "other": "cameras"}, range(20, 28))
+    told = updated(capsys, more, "--trigger", "significant", *where)
+    assert (told["changed"], told["deferred"], told["extract"]["users"]) == (2, 1, 1)
+    assert len(model.bodies) > calls
+    store = Store.open(tmp_path / "w")
+    assert touched_users(store).changed == ("same",)
+    again = updated(capsys, "--trigger", "significant", *where)
+    assert (again["changed"], again["deferred"], again["extract"]) == (1, 1, None)
+    last = updated(capsys, *where)
+    assert (last["changed"], last["deferred"], last["extract"]["users"]) == (1, 0, 1)
+    assert run("update", "--trigger", "sometimes", *where) == 2
+    assert "no trigger 'sometimes'" in capsys.readouterr().err

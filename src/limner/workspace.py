@@ -169,6 +169,7 @@ class Workspace:
         *paths: Path | str,
         sources: Path | str | None = None,
         unread: bool = False,
+        trigger: str = "any",
         plan: str = "auto",
         progress: Callable[[Progress], None] | None = None,
         budget: float | None = None,
@@ -183,28 +184,31 @@ class Workspace:
             paths: Files, folders or addresses to load, as `ingest` takes them.
             sources: A file of named sources, of which all that is new is loaded.
             unread: Read also users who were never read.
+            trigger: What makes a user be read again: `any` new row, or a `significant` change of behaviour.
             plan: How much is asked at once, as in `extract`.
             progress: Told how far the reading is.
             budget, max_tokens, max_seconds: Limits of the reading, as in `extract`.
 
         Raises:
+            UsageError: There is no such trigger.
             BudgetError: A limit is reached. What was loaded and answered is kept; the next update goes on.
         """
         from limner.agents.extractor import choose_plan
-        from limner.agents.update import UpdateSummary
+        from limner.agents.update import Trigger, UpdateSummary, worth_reading
         from limner.histories.touched import touched_users
         from limner.retrieval.index import Index
         from limner.segments.refill import Refilled, refill
         from limner.serving.spec import parse_spec
 
-        (
-            parse_spec(self.model),
-            choose_plan(self.model, plan, self.path),
-        )  # What cannot be read with is said before loading.
+        if trigger not in [*Trigger]:
+            raise UsageError(f"There is no trigger {trigger!r}. Known: {', '.join(Trigger)}.")
+        parse_spec(self.model)  # What cannot be read with is said before loading.
+        choose_plan(self.model, plan, self.path)
         loaded = self._load(paths, sources)
         store = self.store
         touched = touched_users(store)
-        users = [*touched.changed, *touched.new, *(touched.unread if unread else ())]
+        again = worth_reading(store, touched.changed, Trigger(trigger))
+        users = [*again, *touched.new, *(touched.unread if unread else ())]
         left = 0 if unread else len(touched.unread)
         told = refreshed = None
         if users:
@@ -216,9 +220,16 @@ class Workspace:
             with Index.open(store.path) as index:
                 refreshed = index.refresh(store)
         return UpdateSummary(
-            loaded, len(touched.changed), len(users) - len(touched.changed), left, told, refilled, refreshed,
-            touched.flagged,
-        )  # fmt: skip
+            loaded,
+            changed=len(touched.changed),
+            new=len(users) - len(again),
+            unread=left,
+            extract=told,
+            refilled=refilled,
+            index=refreshed,
+            deferred=len(touched.changed) - len(again),
+            flagged=touched.flagged,
+        )
 
     def _load(self, paths: Sequence[Path | str], sources: Path | str | None) -> Loaded:
         """Loads what an update is given."""

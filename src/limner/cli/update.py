@@ -29,6 +29,12 @@ PathsArgument = Annotated[
     ),
 ]
 UnreadOption = Annotated[bool, typer.Option("--unread", help="Read also users who were never read.")]
+TriggerOption = Annotated[
+    str,
+    typer.Option(
+        "--trigger", help="Read a user again for `any` new row, or only for a `significant` change of behaviour."
+    ),
+]
 PlanOption = Annotated[str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")]
 
 
@@ -36,6 +42,7 @@ def update(
     paths: PathsArgument = None,
     sources: SourcesOption = DEFAULT_SOURCES,
     unread: UnreadOption = False,
+    trigger: TriggerOption = "any",
     model: ModelOption = DEFAULT_MODEL,
     plan: PlanOption = "auto",
     budget: Annotated[float | None, typer.Option("--budget", min=0, help="Stop before it costs more.")] = None,
@@ -55,7 +62,7 @@ def update(
     opened = Workspace(workspace, model=model)
     with user_progress("Reading", show=True) as told:
         summary = opened.update(
-            *(paths or ()), sources=_file(paths, sources), unread=unread, plan=plan, progress=told,
+            *(paths or ()), sources=_file(paths, sources), unread=unread, trigger=trigger, plan=plan, progress=told,
             budget=budget, max_tokens=max_tokens, max_seconds=max_seconds,
         )  # fmt: skip
     print_json(summary.to_json()) if json else _print(summary)
@@ -68,6 +75,7 @@ def watch(
     every: Annotated[float, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60.0,
     times: Annotated[int | None, typer.Option("--times", min=1, help="Stop after so many looks.")] = None,
     sources: SourcesOption = DEFAULT_SOURCES,
+    trigger: TriggerOption = "any",
     model: ModelOption = DEFAULT_MODEL,
     plan: PlanOption = "auto",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -89,17 +97,19 @@ def watch(
             pause(every)
         looks += 1
         try:
-            _look(opened, paths, _file(paths, sources), plan, json)
+            _look(opened, paths, _file(paths, sources), trigger, plan, json)
         except LimnerError as error:
             if looks == 1:
                 raise
             remarks().print(f"Error: {error}", markup=False, soft_wrap=True)
 
 
-def _look(opened: Workspace, paths: list[str] | None, sources: Path | None, plan: str, json: bool) -> None:
+def _look(
+    opened: Workspace, paths: list[str] | None, sources: Path | None, trigger: str, plan: str, json: bool
+) -> None:
     from limner.cli.output import print_json
 
-    summary = opened.update(*(paths or ()), sources=sources, plan=plan)
+    summary = opened.update(*(paths or ()), sources=sources, trigger=trigger, plan=plan)
     if json:
         print_json(summary.to_json())
     elif summary.loaded.stored or summary.extract is not None or summary.loaded.errors:
@@ -127,6 +137,8 @@ def _print(summary: UpdateSummary) -> None:
     for name, why in loaded.errors.items():
         remarks().print(f"Error: {name}: {why}", markup=False, soft_wrap=True)
     out.print(f"{summary.changed:,} users changed, {summary.new:,} are new", markup=False)
+    if summary.deferred:
+        out.print(f"{summary.deferred:,} of them behave as before, and wait", markup=False)
     if read is not None:
         out.print(
             f"{read.users - len(read.failed):,} users read: {read.accepted:,} signals accepted, {read.rejected:,} "
