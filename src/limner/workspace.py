@@ -154,8 +154,9 @@ class Workspace:
             quoted, summary = quote_of(store, client), None
             try:
                 summary = extract(
-                    store, client, way, users=chosen, run=run, progress=progress, planned=quoted.add, **together
-                )
+                    store, client, way, users=chosen, run=run, progress=progress,
+                    planned=quoted.add, passed=quoted.pass_over, **together
+                )  # fmt: skip
                 read = [user for user in chosen if user not in summary.failed]
                 portraits = portray(store, client, users=read, run=run, told=told, **together)
             except StoppedError as error:

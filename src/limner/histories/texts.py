@@ -112,7 +112,7 @@ def user_texts(store: Store, user_ids: Sequence[str]) -> Iterator[TextOfUser]:
     Yields:
         One `TextOfUser` for each distinct (user, field, text). A text of white space only is none.
     """
-    with store.read() as connection:
+    with store.read(tables=("events", "items")) as connection:
         register_wanted(connection, user_ids)
         for batch in connection.sql(_TEXTS).to_arrow_reader(BATCH_ROWS):
             for row in batch.to_pylist():

@@ -227,6 +227,10 @@ class Quoter:
             self._keys.add(short)
             self._count(sums, request)
 
+    def add_stored(self, prompt: PromptId, times: int) -> None:
+        """Adds questions of a prompt of which is stored what came of them, so that none will be asked."""
+        self._of(prompt).cached += times
+
     def expect(self, request: ChatRequest, calls: float) -> None:
         """Adds questions that are not known yet, but will be much like one.
 

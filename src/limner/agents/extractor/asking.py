@@ -33,6 +33,8 @@ class UserReading:
         malformed: Requests whose answers could not be used.
         failure: Why the user failed, empty if not.
         categories: The category of each event's item, by event id.
+        unread: Texts beyond the plan's limit, which are not read.
+        way: What else than the questions decides what comes of the answers, see `Plan.way`.
     """
 
     user_id: str
@@ -43,6 +45,8 @@ class UserReading:
     malformed: list[ChatRequest] = field(default_factory=list)
     failure: str = ""
     categories: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
+    way: str = ""
 
     @property
     def lang(self) -> str:
@@ -53,7 +57,7 @@ class UserReading:
     def key(self, model: str) -> str:
         """The content address of everything asked about the user."""
         refused = [s.signal_id for s in self.signals if s.reason.startswith(DIRECTIVE)]
-        keys = "\n".join(sorted([*refused, *(q.request.key(model) for q in self.questions)]))
+        keys = "\n".join(sorted([*filter(None, [self.way]), *refused, *(q.request.key(model) for q in self.questions)]))
         return hashlib.sha256(keys.encode("ascii")).hexdigest()
 
     def take(self, question: Question, outcome: Outcome, plan: Plan, model: str) -> None:

@@ -33,6 +33,11 @@ class Plan:
     most_texts: int
     positive_from: Mapping[str, float] | None = None
 
+    @property
+    def way(self) -> str:
+        """What else than the questions decides what comes of the answers: a person's own thresholds, empty if none."""
+        return "" if self.joint or not self.positive_from else repr(sorted(self.positive_from.items()))
+
 
 PLANS: dict[str, Plan] = {
     plan.name: plan

@@ -8,6 +8,7 @@ from typing import Any
 
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.run import UserQuestions, planned_questions
+from limner.agents.extractor.unchanged import Unchanged, settled_readings, unchanged
 from limner.histories.store import Store
 from limner.prompts import load
 from limner.serving.client import Client
@@ -71,6 +72,12 @@ class ExtractionQuote:
             if user.changed:
                 self.quoter.asked_users += 1
                 self._expect_narrative(user)
+
+    def pass_over(self, found: Unchanged) -> None:
+        """Adds users of whom nothing will be asked, as nothing about them changed."""
+        self.quoter.users += found.users
+        for prompt, times in found.prompts.items():
+            self.quoter.add_stored(prompt, times)
 
     def _expect_narrative(self, user: UserQuestions) -> None:
         share = self.narrated if self.narrated is not None else float(user.read > 0)
@@ -166,6 +173,8 @@ def quote(
         counter: Gives what counts tokens, see `quote_of`.
     """
     quoted = quote_of(store, client, counter)
-    for chunk in planned_questions(store, client.model, plan, users, client.known):
+    settled = settled_readings(store, client.model, plan, users)
+    quoted.pass_over(unchanged(store, settled.told))
+    for chunk in planned_questions(store, client.model, plan, settled.open, client.known):
         quoted.add(chunk)
     return quoted.result()

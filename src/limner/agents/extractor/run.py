@@ -1,15 +1,14 @@
 """Extraction over many users: ask, check, store; lose nothing that was answered.
 
 Answers are in the ledger as soon as they are given, so an extraction that was stopped or killed goes on where it was.
-Signals are committed a chunk of users at a time.
+Signals are committed now and then, and when it ends, however it ends.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from limner.agents.extractor.asking import Known, UserReading, answered, planned_calls
 from limner.agents.extractor.check import refused
@@ -17,13 +16,16 @@ from limner.agents.extractor.packs import packable
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.prompt import AboutHistory, EventTexts, questions_of
 from limner.agents.extractor.proof import check_examples
-from limner.agents.extractor.relation import Related, related_in, with_relations
+from limner.agents.extractor.relation import related_in
 from limner.agents.extractor.schema import ExtractSummary, Progress
+from limner.agents.extractor.storing import Storing, Telling, Totals
+from limner.agents.extractor.unchanged import Unchanged, note_read, settled_readings, unchanged
 from limner.errors import StoppedError, UsageError
-from limner.evidence.records import Signal
 from limner.histories.directives import directive_in
 from limner.histories.flags import unflagged
 from limner.histories.lines import History, build_histories
+from limner.histories.pacing import Due
+from limner.histories.settled import Settled
 from limner.histories.store import Store, arrow, new_run_id
 from limner.histories.texts import OWN, TextOfUser, user_texts
 from limner.serving.client import Client
@@ -31,7 +33,10 @@ from limner.serving.engine import slots_of
 from limner.serving.request import ChatRequest
 
 CHUNK = 16
-"""Users whose questions are in flight together and whose signals are committed together, at least."""
+"""Users whose questions are in flight together, at least."""
+
+LOOKED_AT = 128
+"""Users whose texts are read from the tables together, at least: a query takes as long for one as for a hundred."""
 
 USERS_PER_SLOT = 4
 """So many users for each call that the engine has under way at once: where a chunk ends, fewer calls are under way."""
@@ -67,14 +72,16 @@ class _Stored:
     reasons: list[str]
 
 
-@dataclass
-class _Totals:
-    users: int
-    done: int = 0
-    accepted: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    reasons: Counter[str] = field(default_factory=Counter)
-    unread: int = 0
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A user's questions, and what is stored of the user's last reading."""
+
+    reading: UserReading
+    before: _Stored | None
+
+    def changed(self, model: str) -> bool:
+        """Whether something else is asked than what the stored signals come from."""
+        return self.before is None or self.before.key != self.reading.key(model)
 
 
 def extract(
@@ -87,6 +94,7 @@ def extract(
     run: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     planned: Callable[[Sequence[UserQuestions]], None] | None = None,
+    passed: Callable[[Unchanged], None] | None = None,
     chunk: int | None = None,
 ) -> ExtractSummary:
     """Reads users' histories and stores the signals, accepted and rejected.
@@ -100,6 +108,7 @@ def extract(
         run: The run's id, as the client writes it into the ledger.
         progress: Told after every user, and now and then in between.
         planned: Given a chunk of users' questions before they are asked.
+        passed: Given what is stored of users who need not be looked at: nothing about them changed since they were.
         chunk: Users whose questions go out together; by what the engine has under way at once if None.
 
     Returns:
@@ -114,33 +123,51 @@ def extract(
     """
     check_examples()
     run = run or new_run_id("extract")
-    related = related_in(store.path)
     chosen = choose_users(store, users, limit)
-    totals = _Totals(len(chosen))
+    settled = settled_readings(store, client.model, plan, chosen)
+    totals = Totals(len(chosen))
+    storing = Storing(store, client, run, related_in(store.path), settled, totals)
+    _pass_over(unchanged(store, settled.told), client, totals, passed)
+    telling = Telling(storing, progress)
+    telling.tell()
     chunk = chunk or max(CHUNK, USERS_PER_SLOT * slots_of(client.engine))
-    for start in range(0, len(chosen), chunk):
-        everyone = list(_readings(store, plan, client.model, chosen[start : start + chunk], totals))
-        readings = _changed(store, client, everyone, totals)
-        if planned is not None:
-            planned(_questions(everyone, readings, client.known, client.model))
-        stopped: StoppedError | None = None
-        try:
-            for _ in answered(client, plan, readings):
-                _tell(progress, totals, readings)
-        except StoppedError as error:
-            stopped = error
-            readings = [reading for reading in readings if not reading.open]
-        _relate(readings, related)
-        _commit(store, client.model, run, readings, totals)
-        client.forget([request for reading in readings if reading.failure for request in reading.malformed])
-        _tell(progress, totals, [])
-        if stopped is not None:
-            stopped.summary = _summary(client, run, totals, totals.done)
-            raise stopped
+    looked_at = _looked_at(store, plan, client.model, settled.open, max(chunk, LOOKED_AT))
+    due = Due()
+    try:
+        while looked := list(islice(looked_at, chunk)):
+            readings = _changed(client, looked, totals, settled)
+            if planned is not None:
+                planned(_questions([one.reading for one in looked], readings, client.known, client.model))
+            try:
+                for _ in answered(client, plan, readings):
+                    telling.tell(readings)
+            finally:
+                storing.take(readings)
+            if due.now():
+                storing.commit()
+    except StoppedError as stopped:
+        storing.commit()
+        stopped.summary = _summary(client, run, totals, totals.done)
+        raise
+    finally:
+        storing.commit()
+        settled.keep()
+    telling.tell()
     return _summary(client, run, totals, totals.users)
 
 
-def _summary(client: Client, run: str, totals: _Totals, users: int) -> ExtractSummary:
+def _pass_over(found: Unchanged, client: Client, totals: Totals, passed: Callable[[Unchanged], None] | None) -> None:
+    """Counts the users who need not be looked at."""
+    totals.done += found.users
+    totals.accepted += found.accepted
+    totals.reasons.update(found.reasons)
+    totals.unread += found.unread
+    found.count(client)
+    if passed is not None:
+        passed(found)
+
+
+def _summary(client: Client, run: str, totals: Totals, users: int) -> ExtractSummary:
     usage = client.usage
     return ExtractSummary(
         run=run,
@@ -177,11 +204,10 @@ def planned_questions(
         found = {*keys} & planned
         return found | known(request for key, request in keys.items() if key not in found)
 
-    for start in range(0, len(users), CHUNK):
-        everyone = list(_readings(store, plan, model, list(users[start : start + CHUNK]), _Totals(0)))
-        stored = _stored(store, everyone)
-        changed = [r for r in everyone if r.user_id not in stored or stored[r.user_id].key != r.key(model)]
-        yield _questions(everyone, changed, answered_by_then, model)
+    looked_at = _looked_at(store, plan, model, users, LOOKED_AT)
+    while looked := list(islice(looked_at, LOOKED_AT)):
+        changed = [one.reading for one in looked if one.changed(model)]
+        yield _questions([one.reading for one in looked], changed, answered_by_then, model)
         planned.update(q.request.key(model) for r in changed for q in r.questions if packable(q))
 
 
@@ -233,7 +259,14 @@ def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -
     return named[:limit]
 
 
-def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _Totals) -> Iterator[UserReading]:
+def _looked_at(store: Store, plan: Plan, model: str, users: Sequence[str], together: int) -> Iterator[_Looked]:
+    for start in range(0, len(users), together):
+        readings = list(_readings(store, plan, model, list(users[start : start + together])))
+        stored = _stored(store, readings)
+        yield from (_Looked(reading, stored.get(reading.user_id)) for reading in readings)
+
+
+def _readings(store: Store, plan: Plan, model: str, users: list[str]) -> Iterator[UserReading]:
     texts: dict[str, list[TextOfUser]] = {user: [] for user in users}
     for text in user_texts(store, users):
         texts[text.user_id].append(replace(text, title=_told(text.title), category=_told(text.category)))
@@ -241,15 +274,18 @@ def _readings(store: Store, plan: Plan, model: str, users: list[str], totals: _T
     events = event_texts(store, list(histories.values()))
     for user in users:
         recent = texts[user][-plan.most_texts :]
-        totals.unread += len(texts[user]) - len(recent)
         sorts = {id(text): directive_in(text.text) for text in recent}
         told = [text for text in recent if not sorts[id(text)]]
-        questions = list(questions_of(plan, told, histories.get(user), events))
+        history = histories.get(user)
+        lines = history.lines if history else ()
+        shown = {id_: events[id_] for line in lines if (id_ := line.event_ids[-1]) in events}
+        questions = list(questions_of(plan, told, history, shown))
         stored = {(id_, t.field): t.text for t in recent for id_ in t.event_ids}
-        stored.update({(id_, name): words for id_, e in events.items() for name, words in e.texts.items()})
+        stored.update({(id_, name): words for id_, e in shown.items() for name, words in e.texts.items()})
         refusals = [refused(text, model, sort) for text in recent if (sort := sorts[id(text)])]
         reading = UserReading(user, questions, len(questions), stored, refusals)
-        reading.categories = {id_: event.category for id_, event in events.items() if event.category}
+        reading.unread, reading.way = len(texts[user]) - len(recent), plan.way
+        reading.categories = {id_: event.category for id_, event in shown.items() if event.category}
         yield reading
 
 
@@ -261,7 +297,7 @@ def event_texts(store: Store, histories: Sequence[History]) -> dict[str, EventTe
         f" CASE WHEN {OWN} THEN text END AS text, title, category FROM titled_events"
         " WHERE event_id IN (SELECT unnest($1::VARCHAR[]))"
     )
-    with store.read() as db:
+    with store.read(tables=("events", "items")) as db:
         rows = arrow(db, query, [wanted]).to_pylist()
     return {
         row["event_id"]: EventTexts(
@@ -279,30 +315,20 @@ def _told(name: str) -> str:
     return "" if directive_in(name) else name
 
 
-def _relate(readings: list[UserReading], related: Related) -> None:
-    """Accepts the tags of a chunk of users that share no word with their proof but are near it in meaning."""
-    signals = {s.signal_id: s for reading in readings for s in reading.signals}
-    categories = {id_: category for reading in readings for id_, category in reading.categories.items()}
-    settled = {s.signal_id: s for s in with_relations(list(signals.values()), categories, related)}
-    for reading in readings:
-        reading.signals = [settled[s.signal_id] for s in reading.signals]
-        for signal in reading.signals:
-            reading.verify(signal)
-
-
-def _changed(store: Store, client: Client, readings: list[UserReading], totals: _Totals) -> list[UserReading]:
+def _changed(client: Client, looked: Sequence[_Looked], totals: Totals, settled: Settled) -> list[UserReading]:
     """The users about whom something else is asked than what their stored signals come from.
 
     For the others nothing is asked: their stored signals count, and their questions count as answered before.
     """
-    stored = _stored(store, readings)
+    totals.unread += sum(one.reading.unread for one in looked)
     changed = []
-    for reading in readings:
-        before = stored.get(reading.user_id)
-        if before is None or before.key != reading.key(client.model):
+    for one in looked:
+        reading, before = one.reading, one.before
+        if before is None or one.changed(client.model):
             changed.append(reading)
             continue
         client.count_cached(question.request for question in reading.questions)
+        note_read(settled, client.model, [reading])
         totals.done += 1
         totals.accepted += before.accepted
         totals.reasons.update(before.reasons)
@@ -315,61 +341,9 @@ def _stored(store: Store, readings: Sequence[UserReading]) -> dict[str, _Stored]
         "SELECT e.user_id, e.history_key, e.accepted, s.reason FROM extractions e LEFT JOIN signals s"
         " ON s.user_id = e.user_id AND s.status = 'rejected' WHERE e.user_id IN (SELECT unnest($1::VARCHAR[]))"
     )
-    with store.read() as db:
+    with store.read(tables=("extractions", "signals")) as db:
         rows = db.execute(query, [[r.user_id for r in readings]]).fetchall()
     stored: dict[str, _Stored] = {}
     for user, key, accepted, reason in rows:
         stored.setdefault(user, _Stored(key, accepted, [])).reasons.extend([reason] if reason else [])
     return stored
-
-
-def _commit(store: Store, model: str, run: str, readings: list[UserReading], totals: _Totals) -> None:
-    """Stores the signals of the users that were read whole."""
-    rows: list[dict[str, Any]] = []
-    heads: list[dict[str, Any]] = []
-    for reading in readings:
-        totals.done += 1
-        if reading.failure:
-            totals.failed[reading.user_id] = reading.failure
-            continue
-        unique = list({s.signal_id: s for s in reading.signals}.values())
-        rejected = [s.reason for s in unique if s.status == "rejected"]
-        totals.accepted += len(unique) - len(rejected)
-        totals.reasons.update(rejected)
-        rows += [_row(signal) for signal in unique]
-        heads.append(
-            {
-                "user_id": reading.user_id,
-                "history_key": reading.key(model),
-                "model": model,
-                "accepted": len(unique) - len(rejected),
-                "rejected": len(rejected),
-            }
-        )
-    if heads:
-        with store.commit("extract", run=run) as commit:
-            commit.add("signals", rows)
-            commit.add("extractions", heads)
-            commit.summary.update(users=len(heads), signals=len(rows))
-
-
-def _row(signal: Signal) -> dict[str, Any]:
-    row = asdict(signal)
-    return {**row, **row.pop("evidence")}
-
-
-def _tell(progress: Callable[[Progress], None] | None, totals: _Totals, readings: list[UserReading]) -> None:
-    if progress is None:
-        return
-    whole = [r for r in readings if not r.open]
-    accepted = sum(s.status == "accepted" for r in readings for s in r.signals)
-    rejected = sum(s.status == "rejected" for r in readings for s in r.signals)
-    progress(
-        Progress(
-            totals.users,
-            totals.done + len(whole),
-            len(totals.failed),
-            totals.accepted + accepted,
-            sum(totals.reasons.values()) + rejected,
-        )
-    )

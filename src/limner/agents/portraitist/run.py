@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from limner.agents.portraitist.check import Refusal, fact_sentence, plain_sentences, read_narrative, within_limit
@@ -17,6 +18,8 @@ from limner.evidence.persona import Persona, Sentence
 from limner.evidence.reading import read_evidence
 from limner.evidence.records import Trait
 from limner.evidence.traits import merge
+from limner.histories.pacing import Due
+from limner.histories.settled import Kind, Settled
 from limner.histories.store import Store, new_run_id
 from limner.prompts import latest_version
 from limner.reports.facts_text import fact_phrases
@@ -25,10 +28,24 @@ from limner.serving.engine import slots_of
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest
 
 CHUNK = 32
-"""Users whose narratives are written together, at least."""
+"""Users whose narratives are asked for together, at least."""
 
 USERS_PER_SLOT = 8
 """So many users for each call that the engine has under way at once: a narrative is one call."""
+
+LOOKED_AT = 1000
+"""Users whose evidence is read from the tables together: a query takes about as long for one as for a thousand."""
+
+PERSONAS = Kind(
+    "personas",
+    sources="SELECT user_id, to_json(f)::VARCHAR AS words FROM (SELECT * EXCLUDE (run, seq) FROM facts) f"
+    " UNION ALL SELECT user_id, to_json(s)::VARCHAR FROM (SELECT * EXCLUDE (run, seq) FROM signals) s"
+    " UNION ALL SELECT user_id, concat('declared ', attrs) FROM users",
+    stored="SELECT user_id, traits_key AS key FROM personas",
+    shared="",
+    results=frozenset({"personas", "traits", "segments", "memberships"}),
+)
+"""What a persona is made of: the user's facts, signals and profile."""
 
 MADE_BY = "portrait.v4"
 """Version of merging, checking and plain sentences: personas made by another one are made again."""
@@ -140,23 +157,32 @@ def portray(
     run = run or new_run_id("portray")
     names = refresh_names(store)
     chosen = users if users is not None else _all_users(store)
+    settled = Settled(store, PERSONAS, _way(client, names), chosen)
     counts: Counter[str] = Counter()
     chunk = chunk or max(CHUNK, USERS_PER_SLOT * slots_of(client.engine) if client else CHUNK)
-    for start in range(0, len(chosen), chunk):
-        portraits = list(_due(store, client, chosen[start : start + chunk], names))
-        _narrate(client, portraits)
+    looked_at, due, ready = _due(store, client, settled, names), Due(), list[_Portrait]()
+
+    def store_ready() -> None:
+        portraits, ready[:] = list(ready), ()
         if portraits:
             _commit(store, client, run, portraits)
             if client is not None:
                 client.forget([request for portrait in portraits for request in portrait.malformed])
         for portrait in portraits:
-            counts["written"] += 1
-            counts["by_model"] += portrait.by_model
-            counts["sentences"] += portrait.kept_of_model
-            for name in ("refused", "repaired", "replaced"):
-                counts[name] += getattr(portrait, name)
+            settled.note(portrait.user_id, portrait.key)
+            _count(counts, portrait)
             if told is not None:
                 told(_persona(portrait, client))
+
+    try:
+        while portraits := list(islice(looked_at, chunk)):
+            _narrate(client, portraits)
+            ready += portraits
+            if due.now():
+                store_ready()
+    finally:
+        store_ready()
+        settled.keep()
     return PortraySummary(
         run,
         len(chosen),
@@ -170,20 +196,38 @@ def portray(
     )
 
 
+def _count(counts: Counter[str], portrait: _Portrait) -> None:
+    counts["written"] += 1
+    counts["by_model"] += portrait.by_model
+    counts["sentences"] += portrait.kept_of_model
+    for name in ("refused", "repaired", "replaced"):
+        counts[name] += getattr(portrait, name)
+
+
 def _all_users(store: Store) -> list[str]:
     with store.read() as db:
         return [row[0] for row in db.execute("SELECT user_id FROM facts ORDER BY user_id").fetchall()]
 
 
-def _due(store: Store, client: Client | None, users: Sequence[str], names: Names) -> Iterator[_Portrait]:
+def _way(client: Client | None, names: Names) -> list[str]:
+    """What else than a user's own evidence determines personas."""
+    known = None if names.known is None else sorted(names.known.items())
+    return [client.model if client else "", json.dumps([sorted(names.of.items()), known])]
+
+
+def _due(store: Store, client: Client | None, settled: Settled, names: Names) -> Iterator[_Portrait]:
     """The users whose persona is not what it would be now."""
-    with store.read() as db:
-        among = "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
-        keys = dict(db.execute(f"SELECT user_id, traits_key FROM personas {among}", [list(users)]).fetchall())
-    for user in read_evidence(store, users):
-        traits = merge(user.signals, names=names, declared=user.declared, at=user.at)
-        key = _key(user.facts, traits, user.lang, client)
-        if keys.get(user.user_id) != key:
+    for start in range(0, len(settled.open), LOOKED_AT):
+        users = settled.open[start : start + LOOKED_AT]
+        with store.read(tables=("personas",)) as db:
+            among = "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
+            keys = dict(db.execute(f"SELECT user_id, traits_key FROM personas {among}", [users]).fetchall())
+        for user in read_evidence(store, users):
+            traits = merge(user.signals, names=names, declared=user.declared, at=user.at)
+            key = _key(user.facts, traits, user.lang, client)
+            if keys.get(user.user_id) == key:
+                settled.note(user.user_id, key)
+                continue
             known = {name: value for name, value in user.facts.items() if value != 0}
             fact = fact_sentence(user.lang, fact_phrases(known, user.lang))
             yield _Portrait(user.user_id, user.lang, user.facts, traits, told_traits(traits), fact, key)
