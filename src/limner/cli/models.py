@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from limner.cli.tune import NOT_MEASURED, profiles, tune
 
 app = typer.Typer(help="Models on this machine: list them, fetch their weights, keep one up.", no_args_is_help=True)
 
@@ -17,11 +18,15 @@ NameArgument = Annotated[str, typer.Argument(help="A model's name, see `limner m
 def list_(json: JsonOption = False) -> None:
     """List the models limner knows, and which of them are here."""
     from limner.cli.output import console, print_json
+    from limner.serving.models import known_model
+    from limner.serving.profiles import read_profiles
     from limner.serving.weights import statuses
 
-    found = statuses()
+    found, table = statuses(), read_profiles()
+    profile = {status.name: table.find(known_model(status.name).identity) for status in found}
     if json:
-        print_json([status.to_dict() for status in found])
+        measured = {name: one and one.to_dict() for name, one in profile.items()}
+        print_json([{**status.to_dict(), "profile": measured[status.name]} for status in found])
         return
     out = console()
     for status in found:
@@ -31,11 +36,21 @@ def list_(json: JsonOption = False) -> None:
             markup=False,
             soft_wrap=True,
         )
+        one = profile[status.name]
+        told = f"plan {one.plan}, measured {one.measured}" if one else NOT_MEASURED.format(spec=_spec(status.name))
+        out.print(f"  {'':20} {'':>10}  {told}", markup=False, soft_wrap=True)
     out.print(
         "* is what --model embedded runs. Others: embedded:NAME, embedded:/path/file.gguf.",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _spec(name: str) -> str:
+    """The spec of a known model, as far as this process can run it."""
+    from limner.serving.models import known_model
+
+    return f"embedded:{name}" if known_model(name).engine else f"http://HOST/v1#{name}"
 
 
 @app.command("show")
@@ -129,3 +144,7 @@ def prices(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fa
         markup=False,
         soft_wrap=True,
     )
+
+
+app.command("profiles")(profiles)
+app.command("tune")(tune)

@@ -50,8 +50,7 @@ class Personas(Task[UserCase, Found]):
 
     def load(self, setting: Setting) -> Loaded[UserCase]:
         """The users with planted traits."""
-        truth = read_truth()
-        cases = [UserCase(user=user, proofs=_proofs(user, truth)) for user in truth.users if user.traits]
+        cases = user_cases()
         return Loaded(tuple(setting.draw(cases, setting.limit or len(cases), lambda case: case.user.user_id)))
 
     def solve(self, cases: Sequence[UserCase], setting: Setting) -> Sequence[Found | Unscored]:
@@ -68,15 +67,21 @@ class Personas(Task[UserCase, Found]):
 
     def score(self, cases: Sequence[UserCase], answers: Sequence[Found]) -> list[Tally]:
         """F1, precision and recall over traits (users are the cases), and users of whom anything planted is found."""
-        rows = np.array([_row(answer) for answer in answers], dtype=np.float64).reshape(-1, 4)
+        rows = np.array([row_of(answer) for answer in answers], dtype=np.float64).reshape(-1, 4)
         kinds = sorted({trait.kind for case in cases for trait in case.user.traits})
         return [
-            Tally("F1 of traits", rows, _f1),
+            Tally("F1 of traits", rows, f1_of_traits),
             Tally("precision, at least", rows[:, [2, 3]], ratio),
             Tally("recall", rows[:, [0, 1]], ratio),
             shares("coverage: users with a planted trait found", [any(answer.planted) for answer in answers]),
             *(Tally(f"recall of {kind}", _of_kind(cases, answers, kind), ratio) for kind in kinds),
         ]
+
+
+def user_cases() -> list[UserCase]:
+    """The users of the sample with planted traits."""
+    truth = read_truth()
+    return [UserCase(user=user, proofs=_proofs(user, truth)) for user in truth.users if user.traits]
 
 
 def compared(case: UserCase, traits: Sequence[Trait], words: dict[str, str]) -> Found:
@@ -129,11 +134,12 @@ def _proofs(user: TrueUser, truth: Truth) -> tuple[tuple[tuple[str, str], ...], 
     return tuple(tuple((truth.text(p.ref).text, p.quote) for p in trait.proofs) for trait in user.traits)
 
 
-def _row(found: Found) -> tuple[float, float, float, float]:
+def row_of(found: Found) -> tuple[float, float, float, float]:
+    """Counts for `f1_of_traits`: planted traits found, all planted, traits said that were planted, all said."""
     return float(sum(found.planted)), float(len(found.planted)), float(sum(found.said)), float(len(found.said))
 
 
-def _f1(sums: Counts) -> Counts:
+def f1_of_traits(sums: Counts) -> Counts:
     """Harmonic mean of precision and recall, which count different things; 0 if nothing was found."""
     recall, precision = ratio(sums[..., :2]), np.nan_to_num(ratio(sums[..., 2:]))
     both = np.stack([2 * recall * precision, recall + precision], axis=-1)
