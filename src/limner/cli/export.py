@@ -14,7 +14,7 @@ def export(
     table: Annotated[
         str,
         typer.Argument(
-            help="events, items, users, ties, signals, traits, personas, segments, memberships, identities, flags or"
+            help="events, items, users, sessions, journeys, ties, signals, traits, personas, segments, memberships, identities, flags or"
             " imputed."
         ),
     ],

@@ -15,6 +15,7 @@ import duckdb
 from limner.errors import UsageError
 from limner.histories.facts import EVERYONE
 from limner.histories.impute import KEYS, with_imputed
+from limner.histories.journeys import JOURNEYS, SESSIONS
 from limner.histories.store import Store, quote_path
 
 
@@ -37,6 +38,8 @@ EXPORTS: dict[str, Exported] = {
     "events": Exported("SELECT * FROM titled_events", "user_id, ts, event_id"),
     "items": Exported("SELECT * FROM items", "item_id"),
     "users": Exported(_USERS, "user_id"),
+    "sessions": Exported(SESSIONS, "user_id, session"),
+    "journeys": Exported(JOURNEYS, "user_id"),
     "ties": Exported("SELECT * FROM ties", "user_id, other_id, kind"),
     "signals": Exported("SELECT * FROM signals", "user_id, ts, signal_id"),
     "traits": Exported("SELECT * FROM traits", "user_id, confidence DESC, trait_id"),
