@@ -237,14 +237,12 @@ class Workspace:
         from dataclasses import replace
 
         from limner.agents.update import Loaded
-        from limner.histories.named import ingest_sources, read_sources
 
         loaded = Loaded()
         if paths:
             loaded = loaded.plus(self.ingest(*paths))
         if sources is not None:
-            store = Store.open(self.path, create=True)
-            for outcome in ingest_sources(store, read_sources(sources)):
+            for outcome in self.ingest_sources(sources):
                 if outcome.summary is not None:
                     loaded = loaded.plus(outcome.summary)
                 if outcome.error:
