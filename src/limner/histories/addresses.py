@@ -17,8 +17,8 @@ from limner.errors import UsageError
 _scheme = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _variable = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-OWN = ("table", "query", "increment")
-"""Parameters of a database's address that are limner's; all others go to the database's driver."""
+OWN = ("table", "query", "increment", "stream")
+"""Parameters of an address that are limner's; all others go to the database's driver."""
 
 HIDDEN = "***"
 
@@ -39,7 +39,7 @@ class Address:
         scheme: The part before `://`, in lower case.
         target: The address for the driver, secrets included.
         shown: The address as it may be printed.
-        own: limner's own parameters: `table`, `query`, `increment`.
+        own: limner's own parameters: `table`, `query`, `increment`, `stream`.
         secrets: What must be in no message.
     """
 
@@ -92,7 +92,7 @@ def parse_address(text: str, environment: Mapping[str, str] = os.environ) -> Add
     given = tuple(secret for secret in filled.secrets if secret != filled.text)
     secrets = (*given, *((password, unquote(password)) if password else ()))
     secrets += tuple(value for other in others if (value := other.partition("=")[2]) and "pass" in other.lower())
-    table = f"?table={own['table']}" if "table" in own else ""
+    table = "".join(f"?{name}={own[name]}" for name in ("table", "stream") if name in own)
     shown = f"{found.group(1).lower()}://{scrub(f'{host}{port}{parts.path}{table}', given)}"
     return Address(found.group(1).lower(), target, shown, own, (*secrets, base, target))
 

@@ -1,4 +1,4 @@
-"""What a load reads: files, folders and patterns, tables of databases, objects in a store, standard input."""
+"""What a load reads: files, folders and patterns, tables of databases, objects in a store, streams, standard input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from limner.histories.addresses import Address, is_address, parse_address
 from limner.histories.databases import ENGINES, table_source
 from limner.histories.objects import STANDARD_INPUT, AnySource, StreamSource, find_objects
 from limner.histories.sources import find_files
+from limner.histories.topics import SCHEMES, topic_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ def find_sources(places: Iterable[str | Path], options: Mapping[str, Any] | None
 
 
 def _at(address: Address, options: Mapping[str, Any] | None) -> list[AnySource]:
-    """The sources at an address: a table, or objects."""
+    """The sources at an address: a table, a stream, or objects."""
     if address.scheme in ENGINES:
         return [table_source(address)]
+    if address.scheme in SCHEMES:
+        return [topic_source(address)]
     hidden = tuple(value for value in (options or {}).values() if isinstance(value, str))
     return list(find_objects(replace(address, secrets=address.secrets + hidden), options))

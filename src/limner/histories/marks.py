@@ -1,8 +1,8 @@
 """How far each named source has been read, so that the next load reads only what is new.
 
-Of a database's table that is the highest value of its incremental column, of a file or object what it looked like. The
-marks are rows of the workspace's table `marks`, committed together with the rows that were read up to there, so that a
-crash can neither skip nor forget any.
+Of a database's table that is the highest value of its incremental column, of a stream the id of its last entry, of a
+file or object what it looked like. The marks are rows of the workspace's table `marks`, committed together with the
+rows that were read up to there, so that a crash can neither skip nor forget any.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from limner.histories.databases import MarkValue, TableSource
 from limner.histories.objects import AnySource, ObjectSource
 from limner.histories.sources import Source
 from limner.histories.store import Store
+from limner.histories.topics import TopicSource, read_on
 
 EDGE = 1 << 16
 """Bytes at either end of a file that its state is told from, beside its size and time."""
@@ -57,6 +58,12 @@ class Marks:
             known = self.known.get(source.name)
             if isinstance(source, TableSource):
                 found.append(replace(source, after=json.loads(known)) if known else source)
+                continue
+            if isinstance(source, TopicSource):
+                left = read_on(source, json.loads(known) if known else "")
+                if left is not None:
+                    self.reached[source.name] = json.dumps(left.upto)
+                    found.append(left)
                 continue
             state = self._state(source)
             if not state or state != known:

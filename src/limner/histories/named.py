@@ -32,6 +32,7 @@ from limner.histories.marks import Marks
 from limner.histories.repeats import Policy
 from limner.histories.store import Store
 from limner.histories.summary import IngestSummary
+from limner.histories.topics import SCHEMES, TopicSource, count_entries
 
 SOURCES_FILE = Path("sources.toml")
 """Where named sources are looked for if nothing else is said."""
@@ -77,12 +78,12 @@ class NamedSource:
             return ", ".join(p.rpartition("@")[2] if is_address(p) else p for p in self.places)
 
     @property
-    def is_table(self) -> bool:
-        """Whether it is a table or query of a database."""
+    def has_mark(self) -> bool:
+        """Whether it is read up to a mark: a table or query of a database, or a stream."""
         if self.table or self.query or self.increment:
             return True
         try:
-            return any(parse_address(p).scheme in ENGINES for p in self.places if is_address(p))
+            return any(parse_address(p).scheme in (*ENGINES, *SCHEMES) for p in self.places if is_address(p))
         except UsageError:
             return False
 
@@ -216,6 +217,9 @@ def check_source(source: NamedSource, store: Store | None = None) -> str:
     tables = [one for one in pending if isinstance(one, TableSource)]
     if tables:
         return f"{sum(check(table) for table in tables):,} rows to read"
+    topics = [one for one in pending if isinstance(one, TopicSource)]
+    if topics:
+        return f"{sum(count_entries(topic) for topic in topics):,} entries to read"
     return f"{len(pending):,} of {len(found.sources):,} files to read"
 
 
@@ -227,7 +231,7 @@ def source_states(store: Store | None, sources: Iterable[NamedSource]) -> list[S
         rows = store.rows("SELECT * FROM marks WHERE source = $1 ORDER BY seq", [source.name]) if store else []
         last = runs.get(rows[-1]["run"]) if rows else None
         told = last.summary if last else {}
-        mark = str(json.loads(rows[-1]["state"])) if rows and source.is_table else ""
+        mark = str(json.loads(rows[-1]["state"])) if rows and source.has_mark else ""
         states.append(
             SourceState(
                 source, mark, len(rows), last.committed if last else "", told.get("rows", 0), told.get("stored", 0)

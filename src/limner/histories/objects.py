@@ -1,4 +1,4 @@
-"""Objects in a store (S3, Google Cloud, Azure, memory, ...) through fsspec, and standard input: fetched, then read.
+"""Objects in a store (S3, Google Cloud, Azure, ...) through fsspec, streams, standard input: fetched, then read.
 
 Each object is copied to the workspace's disk, read as a file and removed, so that every format, encoding and damage is
 treated as in a local file and the disk needs room for one object at a time.
@@ -17,6 +17,7 @@ from limner.errors import DataError, MissingExtra, UsageError
 from limner.histories.addresses import Address
 from limner.histories.databases import TableSource
 from limner.histories.sources import FORMATS, Source, data_ending, look
+from limner.histories.topics import TopicSource, write_entries
 
 STANDARD_INPUT = "-"
 """What names standard input among paths."""
@@ -51,7 +52,7 @@ class StreamSource:
     format: Literal["stream"] = "stream"
 
 
-AnySource = Source | TableSource | ObjectSource | StreamSource
+AnySource = Source | TableSource | ObjectSource | StreamSource | TopicSource
 
 
 def find_objects(address: Address, options: Mapping[str, Any] | None = None) -> list[ObjectSource]:
@@ -104,7 +105,7 @@ def _state(store: Any, path: str) -> str:
 
 
 def fetched(sources: Iterable[AnySource], scratch: Path) -> Iterator[Source | TableSource]:
-    """The sources with objects and standard input as files in a scratch folder, each there until the next is asked for.
+    """The sources, what is no file or table as a file in a scratch folder, each there until the next is asked for.
 
     Raises:
         DataError: An object cannot be fetched, is empty where it was named alone, or is no data.
@@ -120,6 +121,8 @@ def fetched(sources: Iterable[AnySource], scratch: Path) -> Iterator[Source | Ta
                 source.store.get_file(source.path, str(target))
             except Exception as error:
                 raise _unreachable(source.address, error) from None
+        elif isinstance(source, TopicSource):
+            write_entries(source, target)
         else:
             with target.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
