@@ -18,7 +18,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 CODE := src tests benchmarks docs
 # Those that need to be given something are run by hand.
 BY_HAND := $(addprefix benchmarks/,change.py engine_rate.py exactness.py llamacpp_server.py packs.py sentiment_llamacpp.py \
-	tokens.py where_time_goes.py)
+	tokens.py update_cost.py where_time_goes.py)
 BENCHMARKS ?= $(filter-out $(BY_HAND),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
