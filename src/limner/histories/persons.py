@@ -82,15 +82,26 @@ def stored_of_few(store: Store, version: Manifest, user_ids: Sequence[str]) -> S
     """Reads the events and facts of a few users.
 
     Returns:
-        None where that is not so simple: some users of the workspace have several ids, or these have too many events.
+        None where that is not so simple: one of them has several ids, or had once, or they have too many events.
 
     Raises:
         WorkspaceError: A file is missing or damaged.
     """
-    if version.tables.get("identities"):
+    if _several_ids(store, version, user_ids):
         return None
     events = _events(store, version, user_ids)
     return None if events is None else Stored(events, _facts(store, version, user_ids))
+
+
+def _several_ids(store: Store, version: Manifest, user_ids: Sequence[str]) -> bool:
+    """Whether ids of some users were ever merged, of which any file may tell."""
+    files = [file.path for file in version.tables.get("identities", ())]
+    users = list(dict.fromkeys(user_ids))
+    if not files or not users:
+        return False
+    marks = f"({', '.join('?' * len(users))})"
+    query = f"SELECT 1 AS found FROM {_source(store, files)} WHERE user_id IN {marks} OR member_id IN {marks} LIMIT 1"
+    return bool(_query(store, "identities", query, [*users, *users]))
 
 
 def _events(store: Store, version: Manifest, user_ids: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -35,7 +35,7 @@ LOCK_SECONDS = 600.0
 _EMBEDDED_AT_ONCE = 512
 """Texts embedded between two writes to Chroma, so that an interrupted refresh keeps what it did."""
 
-_INPUTS = ("events", "personas", "traits", "segments")
+_INPUTS = ("events", "personas", "traits", "segments", "identities")
 """The tables that documents are made from."""
 
 Progress = Callable[[int, int], None]
