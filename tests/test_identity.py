@@ -11,18 +11,22 @@ import pytest
 from limner.cli import main
 from limner.errors import DataError, UsageError, WorkspaceError
 from limner.evidence.persona import read_persona, read_personas
+from limner.histories.facts import aggregate
 from limner.histories.identity import MOST, merge, people, split
 from limner.histories.keys import FORMS, KEY_FILE, KEY_VARIABLE, secret_of, tidied
 from limner.histories.lines import build_histories
 from limner.histories.links import Link, links_of_file, links_of_key, links_of_ties
 from limner.histories.load import ingest
+from limner.histories.persons import stored_of_few
 from limner.histories.refresh import refresh_facts
 from limner.histories.status import status
 from limner.histories.store import Store
 from limner.histories.touched import touched_users
 from limner.histories.undo import redo, undo
 from limner.histories.unions import Unions
-from reading_workspace import event, export, load, make
+from reading_workspace import START, event, export, load, make
+
+pytestmark = pytest.mark.slow
 
 PROFILES = (
     "user_id,email,手机,city\n"
@@ -35,11 +39,16 @@ FACTS = "SELECT user_id, events FROM facts ORDER BY user_id"
 
 
 def workspace(path: Path) -> Store:
-    store = load(
-        path / "w", event("a", "One."), event("b", "Two."), event("b", "Three."), event("c", "四。"), users="abcd"
-    )
-    (path / "users.csv").write_text(PROFILES, encoding="utf-8")
-    ingest(store, path / "users.csv", kind="users")
+    """Four users, one of them without events; a and b share an address, a and c a number."""
+    store = make(path / "w")
+    rows = (event("a", "One."), event("b", "Two."), event("b", "Three."), event("c", "四。"))
+    columns, *told = (line.split(",") for line in PROFILES.splitlines())
+    with store.commit("ingest") as commit:
+        commit.add("events", [{"event_id": f"e{n}", "ts": START, **row} for n, row in enumerate(rows)])
+        attrs = [dict(zip(columns[1:], row[1:], strict=True)) for row in told]
+        users = [json.dumps({k: v for k, v in one.items() if v}, ensure_ascii=False) for one in attrs]
+        commit.add("users", [{"user_id": row[0], "attrs": said} for row, said in zip(told, users, strict=True)])
+    aggregate(store, run="test")
     return store
 
 
@@ -100,6 +109,8 @@ def test_ids_with_one_address_become_one_person_and_undo_gives_them_back(tmp_pat
     assert merge(store, found).run == ""
     history = next(iter(build_histories(store, ["b"])))
     assert [line.text.rpartition(": ")[2] for line in history.lines] == ["One.", "Two.", "Three."]
+    assert stored_of_few(store, store.manifest(), ["c", "d"]) is not None  # Others are read as quickly as before.
+    assert stored_of_few(store, store.manifest(), ["c", "b"]) is None
     assert status(store).users == 3
     assert status(store).merged == 1
     undo(store)
@@ -124,7 +135,9 @@ def test_chains_through_two_sorts_of_keys_are_one_person_with_one_profile(tmp_pa
 
 
 def test_what_was_loaded_before_a_merge_is_known_after_it_and_what_comes_later_is_merged(tmp_path: Path) -> None:
-    store = workspace(tmp_path)
+    store = load(tmp_path / "w", event("a", "One."), event("b", "Two."), event("b", "Three."))
+    (tmp_path / "users.csv").write_text(PROFILES, encoding="utf-8")
+    ingest(store, tmp_path / "users.csv", kind="users")
     merge(store, links_of_key(store, "email"))
     assert ingest(store, tmp_path / "users.csv", kind="users").stored == 0
     (tmp_path / "more.csv").write_text("user_id,ts,item_id\na,2025-03-01,i9\n", encoding="utf-8")
