@@ -7,6 +7,7 @@ places, and a short text on one event in fifty. The bare script reads the file, 
 and computes totals, money, trends and the most frequent categories, items, hours, weekdays, devices and places of every
 user: the facts, without checks, ids, duplicates, a quarantine or commits. Both run as processes of their own with all
 processors and the same memory limit for the database (`LIMNER_MEMORY`).
+On a machine that does other work too, `cpu_seconds` can be compared where `seconds` cannot.
 `history_ms` is how long one user's lines take to build from the finished workspace, the median of 40 users drawn at
 random; `history_cold_ms` is the first one of a new process, after its imports.
 """
@@ -78,9 +79,11 @@ db.execute(f\"\"\"COPY (SELECT * FROM (
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What one process took: seconds, its largest resident memory in GiB, and what it left on disk over its input."""
+    """What one process took: seconds, of which processors were busy with it, its largest resident memory in GiB, and
+    what it left on disk over its input."""
 
     seconds: float
+    cpu_seconds: float
     memory_gb: float
     disk_over_input: float
 
@@ -110,8 +113,12 @@ def run(command: list[str], out: Path, source_bytes: int) -> Took:
     if status:
         raise SystemExit(f"failed: {' '.join(command[:4])}")
     size = sum(path.stat().st_size for path in out.rglob("*.parquet"))
+    busy = usage.ru_utime + usage.ru_stime
     return Took(
-        round(time.perf_counter() - started, 1), round(usage.ru_maxrss / 2**20, 2), round(size / source_bytes, 2)
+        round(time.perf_counter() - started, 1),
+        round(busy, 1),
+        round(usage.ru_maxrss / 2**20, 2),
+        round(size / source_bytes, 2),
     )
 
 
@@ -121,15 +128,15 @@ from limner.histories.lines import build_histories
 from limner.histories.store import Store
 store, times = Store.open(sys.argv[1]), []
 for user in sys.argv[2:]:
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     list(build_histories(store, [user]))
-    times.append(1000 * (time.perf_counter() - started))
+    times.append([1000 * (time.perf_counter() - started), 1000 * (time.process_time() - busy)])
 print(json.dumps(times))
 """
 
 
-def history_milliseconds(workspace: Path, users: int = 40) -> list[float]:
-    """How long single users' histories take in a process of its own, in the order in which they were built."""
+def history_milliseconds(workspace: Path, users: int = 40) -> list[list[float]]:
+    """How long single users' histories take in a process of its own, and how long a processor was busy with each."""
     from limner.histories.store import Store
 
     chosen = Store.open(workspace).rows(f"SELECT user_id FROM facts ORDER BY hash(user_id) LIMIT {users}")
@@ -138,7 +145,8 @@ def history_milliseconds(workspace: Path, users: int = 40) -> list[float]:
         [sys.executable, "-c", HISTORIES, str(workspace), chosen[0]["user_id"]], check=True, capture_output=True
     )
     command = [sys.executable, "-c", HISTORIES, str(workspace), *(row["user_id"] for row in chosen)]
-    return [float(ms) for ms in json.loads(subprocess.run(command, check=True, capture_output=True).stdout)]
+    found: list[list[float]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
 
 
 def main() -> None:
@@ -174,8 +182,10 @@ def main() -> None:
             "input_mb": round(size / 2**20),
             **{who: asdict(took) for who, took in middle.items()},
             "seconds_over_bare": round(middle["limner"].seconds / middle["bare"].seconds, 2),
-            "history_ms": round(median(histories[1:]), 1),
-            "history_cold_ms": round(histories[0], 1),
+            "cpu_seconds_over_bare": round(middle["limner"].cpu_seconds / middle["bare"].cpu_seconds, 2),
+            "history_ms": round(median(took for took, _ in histories[1:]), 1),
+            "history_cpu_ms": round(median(busy for _, busy in histories[1:]), 1),
+            "history_cold_ms": round(histories[0][0], 1),
         }
         print(json.dumps(told, indent=1))
 

@@ -101,6 +101,11 @@ class Table:
     grown: bool = False
 
     @property
+    def group(self) -> int:
+        """Rows of a group in a file: so few that reading one user unpacks few others, not so few that files grow."""
+        return 20_480 if self.name == "events" else 4_096
+
+    @property
     def order(self) -> tuple[str, ...]:
         """The columns by which the rows of a file are sorted, so that those of one user or item are found quickly."""
         return _ORDERS.get(self.name, (self.user,) if self.user else ())

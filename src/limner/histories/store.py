@@ -38,9 +38,8 @@ LOCK_SECONDS = 30.0
 """How long a commit waits for another process's commit before it gives up."""
 
 
-PARQUET = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE 20480"
-"""How files are written. The second version's encodings of ids and times take a tenth off the events; groups of rows
-are small, so that reading one user unpacks few others."""
+PARQUET = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2"
+"""How files are written. The second version's encodings of ids and times take a tenth off the events."""
 
 LEFT_SECONDS = 86_400.0
 """Files that no manifest names are left behind by a killed process when they have been there for so long."""
@@ -84,6 +83,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: tuple[tuple[int, int, int], Manifest] | None = None
 
     @classmethod
     def open(cls, path: Path | str, *, create: bool = False) -> Store:
@@ -122,8 +122,15 @@ class Store:
         return self.path / "manifest.json"
 
     def manifest(self) -> Manifest:
-        """The present manifest."""
-        return read_manifest(self._manifest_path)
+        """The present manifest; read anew only if its file was replaced."""
+        try:
+            found = self._manifest_path.stat()
+        except OSError:
+            return read_manifest(self._manifest_path)
+        state = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._read is None or self._read[0] != state:
+            self._read = (state, read_manifest(self._manifest_path))
+        return self._read[1]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -317,7 +324,7 @@ class Commit:
         bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
         chosen = self._chosen(table, connection, query)
         copied = f"SELECT {chosen}, {bucket} AS bucket FROM ({query}) {order}"
-        rows = self._copy(connection, copied, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
+        rows = self._copy(table, connection, copied, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
         self.take(name, folder)
         return rows
 
@@ -325,7 +332,7 @@ class Commit:
         """Writes rows as `add_query` does, in the order of the query, to one file below a folder of `new_folder`."""
         path.parent.mkdir(exist_ok=True)
         chosen = self._chosen(TABLES[name], connection, query)
-        return self._copy(connection, f"SELECT {chosen} FROM ({query})", path, "")
+        return self._copy(TABLES[name], connection, f"SELECT {chosen} FROM ({query})", path)
 
     def _chosen(self, table: Table, connection: duckdb.DuckDBPyConnection, query: str) -> str:
         """SQL for the table's columns, and the run and commit, from those of a query."""
@@ -335,9 +342,12 @@ class Commit:
         )
         return f"{chosen}, {quote_path(self.run)} AS run, {self._sequence()}::BIGINT AS seq"
 
-    def _copy(self, connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> int:
+    def _copy(
+        self, table: Table, connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str = ""
+    ) -> int:
+        how = f"{PARQUET}, ROW_GROUP_SIZE {table.group}{options}"
         try:
-            written = connection.execute(f"COPY ({query}) TO {quote_path(target)} ({PARQUET}{options})").fetchone()
+            written = connection.execute(f"COPY ({query}) TO {quote_path(target)} ({how})").fetchone()
         except duckdb.IOException as error:
             raise WorkspaceError(
                 f"Cannot write {self.store.path}: {str(error).splitlines()[0]}. Free some space or check permissions."
