@@ -113,7 +113,8 @@ def _print_tuned(tuned: Tuned) -> None:
     spent = tuned.spent
     out.print(f"{spent.calls:,} calls, {spent.tokens:,} tokens, {tuned.seconds:,.0f} s", markup=False)
     kept = f"; as it was before: {tuned.before}" if tuned.before else ""
-    out.print(f"Written to {profile.file}{kept}. To undo it, delete the entry.", markup=False, emoji=False, soft_wrap=True)
+    written = f"Written to {profile.file}{kept}. To undo it, delete the entry."
+    out.print(written, markup=False, emoji=False, soft_wrap=True)
 
 
 def profiles(
@@ -146,8 +147,8 @@ def profiles(
     for profile in table.profiles:
         out.print(f"{_described(profile)} ({profile.file})", markup=False, emoji=False, soft_wrap=True)
     for default in table.defaults.values():
-        told = NOT_MEASURED.format(spec="SPEC")
-        out.print(f"other {default.model} models: plan {default.plan}; {told}", markup=False, emoji=False, soft_wrap=True)
+        told = f"other {default.model} models: plan {default.plan}; {NOT_MEASURED.format(spec='SPEC')}"
+        out.print(told, markup=False, emoji=False, soft_wrap=True)
     out.print(f"\nA measurement goes into {table.files[1]}.", markup=False, emoji=False, soft_wrap=True)
 
 

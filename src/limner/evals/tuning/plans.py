@@ -55,7 +55,7 @@ class Reached:
         failed: Users that could not be read.
         calls, tokens: Distinct questions, and tokens read and written for them, whenever they were paid for.
         seconds: Wall time.
-        fresh: Whether all of it was asked now, so that the seconds are those of the model.
+        fresh: Whether most of it was asked now, so that the seconds are those of the model.
         asked: The questions.
     """
 
@@ -113,7 +113,7 @@ def read_with(
         calls=spent.calls,
         tokens=spent.input_tokens + spent.output_tokens,
         seconds=seconds,
-        fresh=not spent.cached_calls,
+        fresh=2 * spent.cached_calls < spent.calls,
         asked=tuple(recording.asked.values()),
     )
 
