@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,15 @@ import pytest
 MODEL_SECONDS = 1800
 """The most a test with the real model may take, the fetching of its weights included where it is the first."""
 
+FEW = 3
+"""Tests of a file that `--once` leaves."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--once`."""
-    parser.addoption("--once", action="store_true", help="Of a test with several sets of parameters run the first.")
+    parser.addoption(
+        "--once", action="store_true", help="Of each file run the first few tests, with one set of parameters."
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,8 +37,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.xdist_group("model" if needs_model else item.path.stem))
     items.sort(key=_turn)
     if config.getoption("--once"):
-        items[:] = {item.nodeid.partition("[")[0]: item for item in reversed(items)}.values()
-        items.reverse()
+        items[:] = _once(items)
+
+
+def _once(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """The first few tests of each file, of one with several sets of parameters the first."""
+    seen: dict[Path, set[str]] = {}
+    for item in items:
+        name, those = item.nodeid.partition("[")[0], seen.setdefault(item.path, set())
+        if name not in those and len(those) < FEW:
+            those.add(name)
+            yield item
 
 
 def _turn(item: pytest.Item) -> int:

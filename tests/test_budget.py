@@ -123,9 +123,9 @@ def test_time_ends_a_run_whose_server_hangs(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(http, "POLL_SECONDS", 0.05)
     with serve(lambda n, b: Reply(hang=30.0)) as stub:
         started = time.perf_counter()
-        with connect(tmp_path, f"{stub.url}#m", concurrency=2, budget=Budget(seconds=0.3)) as client:
+        with connect(tmp_path, f"{stub.url}#m", concurrency=2, budget=Budget(seconds=2)) as client:
             assert stopped(client, questions(5)) == []
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 20
         assert len(stub.bodies) == 2
 
 

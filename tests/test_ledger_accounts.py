@@ -18,7 +18,7 @@ from limner.serving.accounts import CallFilter, list_calls, prune, summarise
 from limner.serving.ledger import Ledger
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Message, PromptId
 
-OLD, NEW = PromptId("sentiment", 99, "zh"), PromptId("sentiment", 1, "en")
+OLD, NEW = PromptId("sentiment", 99, "zh"), PromptId("sentiment", 2, "en")
 
 Invoke = Callable[..., str]
 
@@ -63,9 +63,9 @@ def told(invoke: Invoke, *options: str) -> Any:
 def test_sums_by_prompt_model_day_and_run(invoke: Invoke) -> None:
     lines = told(invoke, "summary")["lines"]
     assert [(line["prompt"], line["model"], line["calls"], line["costs"], line["unpriced"]) for line in lines] == [
-        ("sentiment.v1.en", "m", 2, {"USD": 1.0}, 1),
+        ("sentiment.v2.en", "m", 2, {"USD": 1.0}, 1),
         ("sentiment.v99.zh", "m", 2, {"USD": 0.75}, 0),
-        ("sentiment.v1.en", "other", 1, {}, 1),
+        ("sentiment.v2.en", "other", 1, {}, 1),
     ]
     assert lines[1]["reused_tokens"] == 80
     assert [(line["model"], line["calls"]) for line in told(invoke, "summary", "--by", "model")["lines"]] == [
@@ -101,7 +101,7 @@ def test_an_unknown_way_to_add_up_is_an_error(folder: Path) -> None:
         (CallFilter(run="extract-1"), "ba"),
         (CallFilter(run="extract"), "edcba"),
         (CallFilter(prompt="sentiment"), "edcba"),
-        (CallFilter(prompt="sentiment.v1"), "edc"),
+        (CallFilter(prompt="sentiment.v2"), "edc"),
         (CallFilter(prompt="sentiment.v99.zh"), "ba"),
         (CallFilter(model="oth"), "d"),
         (CallFilter(outcome="failed"), "e"),
@@ -135,14 +135,14 @@ def test_nothing_is_thrown_away_without_yes(invoke: Invoke, folder: Path) -> Non
 def test_prompts_that_are_no_longer_used_are_thrown_away_with_their_records(invoke: Invoke) -> None:
     done = told(invoke, "prune", "--old-prompts", "--with-calls", "--yes")
     assert done == {"answers": 2, "calls": 2, "done": True}
-    assert {line["prompt"] for line in told(invoke, "summary")["lines"]} == {"sentiment.v1.en"}
+    assert {line["prompt"] for line in told(invoke, "summary")["lines"]} == {"sentiment.v2.en"}
     assert told(invoke, "prune", "--old-prompts", "--yes") == {"answers": 0, "calls": 0, "done": True}
 
 
 def test_age_and_prompt_hold_together(folder: Path) -> None:
     with Ledger(folder / "ledger.sqlite") as ledger:
-        assert prune(ledger, days=30, prompts=["sentiment.v1"]).answers == 0
-        assert prune(ledger, days=0, prompts=["sentiment.v1"]).answers == 2
+        assert prune(ledger, days=30, prompts=["sentiment.v2"]).answers == 0
+        assert prune(ledger, days=0, prompts=["sentiment.v2"]).answers == 2
         assert prune(ledger, days=30, prompts=["sentiment"]).answers == 2
         with pytest.raises(UsageError, match="Say what to throw away"):
             prune(ledger, sure=True)

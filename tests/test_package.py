@@ -133,8 +133,8 @@ def test_sdist_has_all_it_needs_and_no_second_copy(built: Built) -> None:
 
 
 def test_sdist_passes_its_own_tests_with_the_source_away(built: Built, tmp_path: Path) -> None:
-    """Unpacks the sdist, installs what was built from it, takes its `src` away and runs its tests, of one with many
-    parameters the first: what is asked here is whether anything that the tests need is missing."""
+    """Unpacks the sdist, installs what was built from it, takes its `src` away and runs the first tests of each
+    file: what is asked here is whether anything that they need is missing, not whether they are right."""
     with tarfile.open(built.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     tree = tmp_path / f"limner-{limner.__version__}"

@@ -35,6 +35,8 @@ from limner.serving.scripted import ScriptedEngine
 SPEC = "http://127.0.0.1:9/v1#m"
 MODEL = "m@127.0.0.1:9"
 
+MARKED = re.compile(r"(?:^|<text>|<history>)[0-9a-f]{6}-\d+ ")
+
 GOOD = ("works very well, I am happy with the {}", "{}用着很顺手，非常满意")
 WRONG = ("the {} broke after two days, a waste", "{}两天就坏了，太失望")
 
@@ -67,9 +69,11 @@ class Model:
     def __init__(self, good: str) -> None:
         self.good = good
         self.calls = 0
+        self.asked = 0  # Calls that are a plan's own, not made to see how fast the model is.
 
     def __call__(self, request: ChatRequest) -> str | Outcome:
         self.calls += 1
+        self.asked += not MARKED.search(request.messages[-1].content)
         name, lang = request.prompt.name, request.prompt.lang
         if name == "sentiment" and self.good != "small":
             return WORDINGS[lang].positive
@@ -127,8 +131,9 @@ def test_a_second_measurement_asks_no_text_again_and_keeps_the_file_as_it_was(la
     was = one.profile.file.read_text(encoding="utf-8")
     again = Model("small")
     two = tuned(again, labelled)
-    levels = [int(level) for level in two.profile.rates]
-    assert again.calls in {1 + sum(map(calls_at, levels)) + calls_at(levels[-1]) * twice for twice in (0, 1)}
+    once = sum(calls_at(int(level)) for level in two.profile.rates)
+    assert (first.asked > 0, again.asked) == (True, 0)
+    assert 1 + once <= again.calls <= 1 + 2 * once  # A level that seems no faster is tried twice.
     assert two.before is not None
     assert two.before.read_text(encoding="utf-8") == was
     assert (two.profile.plan, two.profile.suite) == (one.profile.plan, one.profile.suite)
@@ -153,15 +158,15 @@ def test_a_limit_stops_it_before_anything_is_written_and_it_goes_on_later(labell
     with pytest.raises(BudgetError):
         tuned(model, labelled, budget=Budget(tokens=1000))
     assert not read_profiles().files[0].exists()
-    spent = model.calls
+    spent = model.asked
     whole = Model("small")
     tuned(model, labelled)
-    rest = model.calls - spent
+    assert model.asked > spent > 0
     (read_profiles().files[0]).unlink()
     fresh = labelled.file.parent / "fresh"
     fresh.mkdir()
     tuned(whole, labelled, workspace=fresh)
-    assert abs(spent + rest - whole.calls) <= 90  # The levels of calls at once differ, nothing else does.
+    assert model.asked == whole.asked
     assert (fresh / "profiles.toml").is_file()
 
 

@@ -20,7 +20,7 @@ from limner.agents.extractor.relation import related_in
 from limner.agents.extractor.schema import ExtractSummary, Progress
 from limner.agents.extractor.storing import Storing, Telling, Totals
 from limner.agents.extractor.unchanged import Unchanged, note_read, settled_readings, unchanged
-from limner.errors import StoppedError, UsageError
+from limner.errors import ModelError, StoppedError, UsageError
 from limner.histories.directives import directive_in
 from limner.histories.flags import unflagged
 from limner.histories.lines import History, build_histories
@@ -141,6 +141,9 @@ def extract(
             try:
                 for _ in answered(client, plan, readings):
                     telling.tell(readings)
+            except ModelError:  # A model that never answered leaves the workspace as it was.
+                readings = [reading for reading in readings if reading.questions]
+                raise
             finally:
                 storing.take(readings)
             if due.now():
