@@ -19,18 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from limner.agents.change import FEW_DAYS, MOST_WAITING, Embed, judge, sides_of
+from limner.agents.change import DOINGS, FEW_DAYS, MOST_WAITING, Embed, judge, sides_of
 from limner.histories.store import Store, arrow
-from limner.histories.texts import OWN
 
-QUERY = f"""
-SELECT user_id, date_diff('day', TIMESTAMP '1970-01-01', ts) AS day,
-    concat_ws(chr(31), kind, split_part(coalesce(category, ''), '|', 1)) AS cell,
-    CASE WHEN kind = 'order' AND isfinite(paid) THEN paid END AS spent,
-    CASE WHEN isfinite(rating) THEN rating END AS rating, CASE WHEN {OWN} THEN "text" END AS said
-FROM (SELECT *, coalesce(amount, price * coalesce(quantity, 1)) AS paid FROM titled_events)
-WHERE ts IS NOT NULL AND isfinite(ts) ORDER BY user_id, ts, event_id
-"""
 Day = Sequence[Mapping[str, Any]]
 
 
@@ -88,7 +79,7 @@ def main() -> None:
 
         embed = embed_passages
     with Store.open(options.workspace).read() as db:
-        days = days_of(arrow(db, QUERY).to_pylist())
+        days = days_of(arrow(db, f"{DOINGS} ORDER BY user_id, ts, event_id").to_pylist())
     told = {"users": len(days), "alpha": options.alpha, **measured(days, options.rounds, options.alpha, embed)}
     print(json.dumps(told, indent=1))
 

@@ -37,6 +37,7 @@ from limner.agents.extractor import PLANS, extract
 from limner.histories.store import Store
 from limner.sample import load_sample
 from limner.serving.client import Client
+from limner.serving.engine import Engine, slots_of
 from limner.serving.http import HttpEngine
 from limner.serving.keep import keep
 from limner.serving.ledger import Ledger
@@ -66,8 +67,8 @@ def marked(text: str, mark: int) -> str:
 class Marking:
     """An engine whose every prompt begins with a mark."""
 
-    def __init__(self, engine: HttpEngine, mark: int) -> None:
-        self.model, self._engine, self._mark = engine.model, engine, mark
+    def __init__(self, engine: Engine, mark: int) -> None:
+        self.model, self.slots, self._engine, self._mark = engine.model, slots_of(engine), engine, mark
 
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         yield from self._engine.run(self._with_mark(request) for request in requests)

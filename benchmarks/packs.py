@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from limner.agents.extractor.check import signals_of
-from limner.agents.extractor.packs import packed, part_of
+from limner.agents.extractor.packs import packed, parts_of
 from limner.agents.extractor.plan import PLANS
 from limner.agents.extractor.prompt import AboutText, Question, reading_request
 from limner.evals.labelled import LabelledText, balanced, read_labelled
@@ -65,8 +65,7 @@ def score(client: Client, texts: Sequence[LabelledText], lang: str, size: int) -
         if not isinstance(outcome, ChatAnswer):
             found.unusable += 1
             continue
-        for place, n in enumerate(pack):
-            part = part_of(outcome, place)
+        for n, part in zip(pack, parts_of(outcome, len(pack)), strict=True):
             said = json.loads(part.text)["1"]["sentiment"]
             found.right += said == ("positive" if texts[n].positive else "negative")
             signals = [s for s in signals_of(questions[n], part, PLANS["joint"], client.model) if s.kind != "sentiment"]

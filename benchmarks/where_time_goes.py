@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from engine_rate import Marking
+
 from limner.agents.extractor import extract
 from limner.agents.extractor.plan import PLANS, Plan
 from limner.agents.extractor.run import choose_users, planned_questions
@@ -32,20 +34,21 @@ from limner.serving.engine import Engine
 from limner.serving.ledger import Ledger
 from limner.serving.request import ChatRequest, Outcome
 
-MARKS = itertools.count(100_000)
+MARKS = itertools.count(1)
 
 
-class Marking:
-    """An engine whose every prompt begins with a mark, and that adds up the time spent in it.
+class Timed(Marking):
+    """An engine that adds up the time spent in it, each with a mark of its own.
 
     Its name is another than the engine's, so that what a workspace has stored counts as read by another model.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.model, self._engine, self._mark, self.seconds = f"{engine.model}-timed", engine, next(MARKS), 0.0
+        super().__init__(engine, next(MARKS))
+        self.model, self.seconds = f"{engine.model}-timed", 0.0
 
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
-        stream = self._engine.run(marked(request, self._mark) for request in requests)
+        stream = super().run(requests)
         while True:
             started = time.perf_counter()
             found = next(stream, None)
@@ -58,12 +61,6 @@ class Marking:
         """The engine is used again."""
 
 
-def marked(request: ChatRequest, mark: int) -> ChatRequest:
-    """A request whose system message begins with a mark."""
-    first, *others = request.messages
-    return replace(request, messages=(replace(first, content=f"[{mark}] {first.content}"), *others))
-
-
 def read_only(request: ChatRequest) -> ChatRequest:
     """The same prompt, with one free token for an answer."""
     return replace(request, choices=(), schema=None, pattern="", max_tokens=1)
@@ -71,10 +68,10 @@ def read_only(request: ChatRequest) -> ChatRequest:
 
 def seconds_of(engine: Engine, requests: Iterable[ChatRequest]) -> float:
     """How long an engine takes for requests."""
-    marking = Marking(engine)
-    for _ in marking.run(requests):
+    timed = Timed(engine)
+    for _ in timed.run(requests):
         pass
-    return marking.seconds
+    return timed.seconds
 
 
 def extraction(engine: Engine, workspace: Path, plan: Plan, users: list[str]) -> tuple[float, float]:
@@ -83,10 +80,10 @@ def extraction(engine: Engine, workspace: Path, plan: Plan, users: list[str]) ->
         copied = Path(folder) / "workspace"
         shutil.copytree(workspace, copied, ignore=shutil.ignore_patterns("ledger.sqlite*"))
         started = time.perf_counter()
-        marking = Marking(engine)
-        with Client(marking, Ledger(copied / "ledger.sqlite"), "r") as client:
+        timed = Timed(engine)
+        with Client(timed, Ledger(copied / "ledger.sqlite"), "r") as client:
             extract(Store.open(copied), client, plan, users=users)
-        return time.perf_counter() - started, marking.seconds
+        return time.perf_counter() - started, timed.seconds
 
 
 def main() -> None:

@@ -122,9 +122,22 @@ def test_users_of_a_workspace(tmp_path: Path) -> None:
     assert found == {"turned": "mix", "new": "few", "steady": "", "nobody": "few"}
 
 
-def _days(user: str, category: str, first: int, end: int) -> Sequence[Row]:
+def test_what_is_sent_to_a_user_is_not_what_the_user_does(tmp_path: Path) -> None:
+    store = load(tmp_path, *_days("mailed", "tea", 0, 20), *_days("told", "tea", 0, 20))
+    _read(store, ["mailed", "told"])
+    load(
+        tmp_path,
+        *_days("mailed", "tea", 20, 26),
+        *_days("mailed", "cameras", 20, 40, kind="campaign"),
+        *_days("told", "tea", 20, 26),
+        *_days("told", "cameras", 20, 40, kind="chat", role="agent"),
+    )
+    assert [change.reason for change in find_changes(store, ["mailed", "told"])] == ["", ""]
+
+
+def _days(user: str, category: str, first: int, end: int, kind: str = "order", **more: Any) -> Sequence[Row]:
     times = [START + timedelta(days=day) for day in range(first, end)]
-    return [event(user, kind="order", category=category, title=f"{category} {ts:%j}", ts=ts) for ts in times]
+    return [event(user, kind=kind, category=category, title=f"{category} {ts:%j}", ts=ts, **more) for ts in times]
 
 
 def _read(store: Store, users: Sequence[str]) -> None:

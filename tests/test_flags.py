@@ -15,7 +15,7 @@ from limner.agents.extractor.run import choose_users
 from limner.cli import main
 from limner.errors import UsageError
 from limner.histories.facts import aggregate
-from limner.histories.flags import check, clear, flagged_users, flags_of, persons
+from limner.histories.flags import check, clear, flagged_users, flags_of
 from limner.histories.profile import profile
 from limner.histories.status import status
 from limner.histories.store import Store
@@ -133,7 +133,7 @@ def test_flagged_accounts_are_left_out_until_they_are_cleared(tmp_path: Path) ->
     check(store)
     assert choose_users(store, None, None) == ["ann"]
     assert choose_users(store, ["fast"], None) == ["fast"]
-    assert persons(store, None, include_flagged=True) == ["ann", "fast"]
+    assert choose_users(store, None, None, include_flagged=True) == ["ann", "fast"]
     assert touched_users(store).new == ("ann",)
     assert status(store).flagged == 1
     assert profile(store).flagged == {"pace": 1}

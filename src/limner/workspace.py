@@ -139,14 +139,13 @@ class Workspace:
         from limner.agents.extractor.quote import quote_of
         from limner.agents.extractor.run import choose_users
         from limner.agents.portraitist import portray
-        from limner.histories.flags import persons
         from limner.serving import connect
         from limner.serving.batch.mode import USERS
         from limner.serving.budget import Budget
 
         together: dict[str, int] = {} if batch is None else {"chunk": USERS}
         store, run = self.store, new_run_id("extract")
-        chosen = choose_users(store, persons(store, users, include_flagged=include_flagged), limit)
+        chosen = choose_users(store, users, limit, include_flagged=include_flagged)
         way, limits = choose_plan(self.model, plan, self.path), Budget(budget, max_tokens, max_seconds)
         with connect(
             store.path, self.model, run=run, concurrency=self.concurrency, budget=limits, batch=batch
@@ -262,13 +261,12 @@ class Workspace:
         from limner.agents.extractor import choose_plan
         from limner.agents.extractor.quote import quote
         from limner.agents.extractor.run import choose_users
-        from limner.histories.flags import persons
         from limner.serving import connect
         from limner.serving.spec import parse_spec
         from limner.serving.tokens import counter_for
 
         store, way = self.store, choose_plan(self.model, plan, self.path)
-        chosen = choose_users(store, persons(store, users, include_flagged=include_flagged), limit)
+        chosen = choose_users(store, users, limit, include_flagged=include_flagged)
         with connect(store.path, self.model, batch=batch) as client:
             return quote(store, client, way, users=chosen, counter=lambda: counter_for(parse_spec(self.model)))
 

@@ -20,14 +20,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from limner.histories.facts import AMOUNT
 from limner.histories.store import Store, arrow
-from limner.histories.texts import OWN, register_wanted
+from limner.histories.texts import ACTED, register_wanted
 
 Floats = npt.NDArray[np.float64]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -109,8 +110,7 @@ def find_changes(
     for start in range(0, len(users), USERS_AT_ONCE):
         part = users[start : start + USERS_AT_ONCE]
         found = dict(_sides(store, part))
-        few = Change("", "few", 0.0)
-        changes += [judge(u, found[u], alpha, embed) if u in found else replace(few, user_id=u) for u in part]
+        changes += [judge(u, found[u], alpha, embed) if u in found else Change(u, "few", 0.0) for u in part]
     return changes
 
 
@@ -199,15 +199,19 @@ def _said(texts: Sequence[tuple[int, str]], embed: Embed) -> Floats:
     return means_of_days
 
 
+DOINGS = f"""
+SELECT user_id, event_id, seq, ts, date_diff('day', TIMESTAMP '1970-01-01', ts) AS day,
+    concat_ws(chr(31), kind, split_part(coalesce(category, ''), '|', 1)) AS cell,
+    CASE WHEN kind = 'order' AND isfinite({AMOUNT}) THEN {AMOUNT} END AS spent,
+    CASE WHEN isfinite(rating) THEN rating END AS rating, "text" AS said
+FROM titled_events WHERE {ACTED} AND ts IS NOT NULL AND isfinite(ts)
+"""
+"""What users did, as `sides_of` takes it, all but `since`."""
+
 _EVENTS = f"""
 WITH reading AS (SELECT user_id, max(seq) AS seq FROM raw_extractions GROUP BY user_id)
-SELECT e.user_id, e.seq > r.seq AS since, date_diff('day', TIMESTAMP '1970-01-01', ts) AS day,
-    concat_ws(chr(31), kind, split_part(coalesce(category, ''), '|', 1)) AS cell,
-    CASE WHEN kind = 'order' AND isfinite(paid) THEN paid END AS spent,
-    CASE WHEN isfinite(rating) THEN rating END AS rating, CASE WHEN {OWN} THEN "text" END AS said
-FROM (SELECT *, coalesce(amount, price * coalesce(quantity, 1)) AS paid FROM titled_events) e
-JOIN wanted w ON w.user_id = e.user_id JOIN reading r ON r.user_id = e.user_id
-WHERE ts IS NOT NULL AND isfinite(ts)
+SELECT e.* EXCLUDE (seq), e.seq > r.seq AS since
+FROM ({DOINGS}) e JOIN wanted w ON w.user_id = e.user_id JOIN reading r ON r.user_id = e.user_id
 ORDER BY w.place, ts, event_id
 """
 
@@ -231,7 +235,7 @@ def sides_of(rows: Sequence[Mapping[str, Any]], end: int) -> Sides:
 
     Args:
         rows: The events, oldest first: `since` (whether stored since the reading), `day` (a number), `cell` (kind and
-            category), `rating` and `said`, each of the last two None if there is none.
+            category), `spent`, `rating` and `said`, each of the last three None if there is none.
         end: The newest day of the whole workspace.
     """
     cells: dict[str, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner.cli.options import DEFAULT_MODEL, DEFAULT_WORKSPACE, FlaggedOption, JsonOption, ModelOption, WorkspaceOption
+from limner.cli.options import (
+    DEFAULT_MODEL,
+    DEFAULT_WORKSPACE,
+    BudgetOption,
+    FlaggedOption,
+    JsonOption,
+    MaxSecondsOption,
+    MaxTokensOption,
+    ModelOption,
+    PlanOption,
+    WorkspaceOption,
+)
 
 if TYPE_CHECKING:
     from limner.agents.extractor import ExtractSummary
@@ -25,24 +35,16 @@ def extract(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N users.")] = None,
     include_flagged: FlaggedOption = False,
     model: ModelOption = DEFAULT_MODEL,
-    plan: Annotated[
-        str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")
-    ] = "auto",
+    plan: PlanOption = "auto",
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Requests in flight together.")
     ] = None,
     quote: Annotated[
         bool, typer.Option("--quote", help="Only say what it would take: calls, tokens, money, time. Asks no model.")
     ] = False,
-    budget: Annotated[
-        float | None, typer.Option("--budget", min=0, help="Stop before the run costs more than this.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=0, help="Stop when so many tokens were read and written.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", min=0, help="Stop after so many seconds.")
-    ] = None,
+    budget: BudgetOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_seconds: MaxSecondsOption = None,
     batch: Annotated[
         bool, typer.Option("--batch", help="Ask through the service's batches: slow, often at a lower price.")
     ] = False,
@@ -56,7 +58,7 @@ def extract(
     json: JsonOption = False,
 ) -> None:
     """Read histories with a model: intents, sentiment and interests, each with checked evidence."""
-    from limner.cli.output import print_json, remarks
+    from limner.cli.output import print_failed, print_json, remarks
     from limner.cli.progress import user_progress
     from limner.cli.quote import print_quote
     from limner.errors import BudgetError, PendingError, StoppedError
@@ -82,7 +84,7 @@ def extract(
         print_json({**summary.to_json(), "stopped": str(stopped) if stopped else None})
     else:
         _print(summary)
-    _print_failed(summary.failed)
+    print_failed(summary.failed)
     if chosen is None and not include_flagged:
         _print_flagged(opened)
     if isinstance(stopped, BudgetError):
@@ -178,14 +180,3 @@ def _print_flagged(opened: Workspace) -> None:
     if flagged := flagged_users(opened.store):
         left = f"{len(flagged):,} accounts that look like bots or tests were left out (limner flags list)."
         remarks().print(left, markup=False, soft_wrap=True)
-
-
-def _print_failed(failed: Mapping[str, str]) -> None:
-    """Says on standard error which users failed and why."""
-    from limner.cli.output import remarks
-
-    aside = remarks()
-    for user, reason in list(failed.items())[:20]:
-        aside.print(f"failed: {user}: {reason}", style="red", markup=False, soft_wrap=True)
-    if len(failed) > 20:
-        aside.print(f"... and {len(failed) - 20} more users failed.", style="red", markup=False)

@@ -35,6 +35,16 @@ FlaggedOption = Annotated[
     bool, typer.Option("--include-flagged", help="Use accounts too that look like bots or tests (limner flags list).")
 ]
 
+PlanOption = Annotated[str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")]
+
+BudgetOption = Annotated[
+    float | None, typer.Option("--budget", min=0, help="Stop before the run costs more than this.")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", min=0, help="Stop when so many tokens were read and written.")
+]
+MaxSecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Stop after so many seconds.")]
+
 DEFAULT_SOURCES = Path("sources.toml")
 DEFAULT_WORKSPACE = Path(".limner")
 DEFAULT_MODEL = "embedded"

@@ -7,7 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
+
+MOST_FAILED = 20
+"""Failed users that are named."""
 
 
 def print_json(value: Any) -> None:
@@ -29,3 +34,12 @@ def remarks() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def print_failed(failed: Mapping[str, str]) -> None:
+    """Says on standard error which users failed and why."""
+    aside = remarks()
+    for user, reason in list(failed.items())[:MOST_FAILED]:
+        aside.print(f"failed: {user}: {reason}", style="red", markup=False, soft_wrap=True)
+    if len(failed) > MOST_FAILED:
+        aside.print(f"... and {len(failed) - MOST_FAILED} more users failed.", style="red", markup=False)

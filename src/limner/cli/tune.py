@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+from limner.cli.options import (
+    DEFAULT_WORKSPACE,
+    BudgetOption,
+    JsonOption,
+    MaxSecondsOption,
+    MaxTokensOption,
+    WorkspaceOption,
+)
 
 if TYPE_CHECKING:
     from limner.evals.tuning import Labelled, Tuned
@@ -34,13 +41,9 @@ def tune(
     quote: Annotated[
         bool, typer.Option("--quote", "--dry-run", help="Say what it would take at most, and ask nothing.")
     ] = False,
-    budget: Annotated[float | None, typer.Option("--budget", min=0, help="Stop when so much money is spent.")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=0, help="Stop when so many tokens were read and written.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", min=0, help="Stop after so many seconds.")
-    ] = None,
+    budget: BudgetOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_seconds: MaxSecondsOption = None,
     workspace: Annotated[
         Path | None,
         typer.Option("--workspace", "-w", help="Write the profile for this workspace only, not for all of yours."),

@@ -12,8 +12,12 @@ from limner.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_SOURCES,
     DEFAULT_WORKSPACE,
+    BudgetOption,
     JsonOption,
+    MaxSecondsOption,
+    MaxTokensOption,
     ModelOption,
+    PlanOption,
     SourcesOption,
     WorkspaceOption,
 )
@@ -35,7 +39,6 @@ TriggerOption = Annotated[
         "--trigger", help="Read a user again for `any` new row, or only for a `significant` change of behaviour."
     ),
 ]
-PlanOption = Annotated[str, typer.Option("--plan", help="How much is asked at once: small, joint, or auto (by model).")]
 
 
 def update(
@@ -45,9 +48,9 @@ def update(
     trigger: TriggerOption = "any",
     model: ModelOption = DEFAULT_MODEL,
     plan: PlanOption = "auto",
-    budget: Annotated[float | None, typer.Option("--budget", min=0, help="Stop before it costs more.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0, help="Stop at so many tokens.")] = None,
-    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0, help="Stop reading then.")] = None,
+    budget: BudgetOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_seconds: MaxSecondsOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -126,7 +129,7 @@ def _incomplete(summary: UpdateSummary) -> bool:
 
 
 def _print(summary: UpdateSummary) -> None:
-    from limner.cli.output import console, remarks
+    from limner.cli.output import console, print_failed, remarks
 
     out, loaded, read = console(), summary.loaded, summary.extract
     out.print(
@@ -146,8 +149,7 @@ def _print(summary: UpdateSummary) -> None:
             markup=False,
             soft_wrap=True,
         )
-        for user, reason in list(read.failed.items())[:20]:
-            remarks().print(f"failed: {user}: {reason}", style="red", markup=False, soft_wrap=True)
+        print_failed(read.failed)
     moved = summary.refilled
     if moved.joined or moved.moved or moved.left:
         out.print(f"segments: {moved.joined:,} joined, {moved.moved:,} moved, {moved.left:,} left", markup=False)

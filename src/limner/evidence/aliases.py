@@ -13,8 +13,6 @@ Proposals are made anew from the labels there are; what a person accepted or ref
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from typing import Any, Literal
 
 from limner.errors import UsageError, WorkspaceError
 from limner.evidence.labels import canonical
+from limner.histories.replacing import replacing
 
 FILE = "aliases.toml"
 
@@ -154,16 +153,13 @@ def write_aliases(workspace: Path, aliases: Sequence[Alias]) -> None:
     """
     path = workspace / FILE
     text = _HEAD + "".join(_toml(row) for row in aliases)
-    temporary = path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp")
     try:
         if path.is_file() and path.read_bytes() == text.encode("utf-8"):
             return
-        temporary.write_bytes(text.encode("utf-8"))
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(text.encode("utf-8"))
     except OSError as error:
         raise WorkspaceError(f"Cannot write {path}: {error.strerror}. Free some space or check permissions.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _toml(row: Alias) -> str:

@@ -7,8 +7,6 @@ also = ["espresso", "咖啡", "手冲咖啡"]
 
 from __future__ import annotations
 
-import os
-import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 from limner.errors import UsageError, WorkspaceError
 from limner.evidence.labels import canonical
+from limner.histories.replacing import replacing
 
 FILE = "taxonomy.toml"
 """Where a workspace keeps the taxonomy it was built with."""
@@ -95,12 +94,9 @@ def keep_taxonomy(workspace: Path, source: Path) -> Taxonomy:
     """
     taxonomy = read_taxonomy(source)
     path = workspace / FILE
-    temporary = path.with_name(f".{FILE}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.write_bytes(source.read_bytes())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(source.read_bytes())
     except OSError as error:
         raise WorkspaceError(f"Cannot write {path}: {error.strerror}. Free some space or check permissions.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return taxonomy

@@ -6,7 +6,6 @@ reader never sees half an export, and a failed one leaves what was there before.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from limner.errors import UsageError
 from limner.histories.facts import EVERYONE
 from limner.histories.impute import KEYS, with_imputed
 from limner.histories.journeys import JOURNEYS, SESSIONS
+from limner.histories.replacing import replacing
 from limner.histories.store import Store, quote_path
 
 
@@ -113,19 +113,16 @@ def export_table(
     if spreadsheet_safe and format != "csv":
         raise UsageError("Only CSV can be made safe for spreadsheets. Add --format csv, or leave the option out.")
     target = _target(out)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     with store.read() as connection:
         rows = with_imputed(connection, name, table.query) if imputed else table.query
         columns = _columns(connection, rows, written, spreadsheet_safe)
         query = f"SELECT {columns} FROM ({rows}) ORDER BY {table.order}"
         try:
-            done = connection.execute(f"COPY ({query}) TO {quote_path(temporary)} ({written.options})").fetchone()
-            temporary.replace(target)
+            with replacing(target) as temporary:
+                done = connection.execute(f"COPY ({query}) TO {quote_path(temporary)} ({written.options})").fetchone()
         except (duckdb.IOException, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
             raise UsageError(f"Cannot write {out}: {reason}. Choose another --out, or free some space.") from error
-        finally:
-            temporary.unlink(missing_ok=True)
     return int(done[0]) if done else 0
 
 

@@ -59,16 +59,16 @@ def _windows(days: int) -> str:
     )
 
 
+AMOUNT = "coalesce(CASE WHEN isfinite(amount) THEN amount END, price * if(isfinite(quantity), quantity, 1))"
+"""SQL over `events`: what an order or return line came to; it may be infinite where the price is."""
+
 _DEED = f"""
 CREATE OR REPLACE TEMP TABLE deed AS
 WITH told AS (
     SELECT user_id, kind, item_id, session_id, channel, device, place, title, category, text, text_title, lang,
         CASE WHEN isfinite(ts) THEN ts END AS ts, $as_of::TIMESTAMP AS as_of,
         CASE WHEN isfinite(rating) THEN rating END AS rating,
-        coalesce(
-            CASE WHEN isfinite(amount) THEN amount END,
-            price * CASE WHEN isfinite(quantity) THEN quantity ELSE 1 END
-        ) AS amount,
+        {AMOUNT} AS amount,
         CASE WHEN currency IS NULL THEN '' ELSE trim(currency) END AS currency,
         CASE WHEN role IS NULL THEN true ELSE {OWN} END AS own,
         text IS NOT NULL OR text_title IS NOT NULL AS worded

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.histories.texts import OWN
+from limner.histories.texts import ACTED, OWN
 
 ACTS_PER_MINUTE = 20
 """Different moments within a minute from which the minute is a busy one: one act every three seconds."""
@@ -62,7 +62,7 @@ TEST_TEXT = "(this is a )?(test|testing|asdf|qwerty|foo|bar|xxx|123+|测试|测�
 ACTS = f"""
 CREATE OR REPLACE TEMP TABLE acts AS
 SELECT DISTINCT user_id, ts FROM events
-WHERE ({OWN}) AND kind <> 'campaign' AND isfinite(ts) AND ts <> date_trunc('day', ts)
+WHERE {ACTED} AND isfinite(ts) AND ts <> date_trunc('day', ts)
     AND user_id IN (SELECT user_id FROM events GROUP BY user_id HAVING count(*) > {GAPS})
 """
 """The moments at which users did something themselves, those of users with enough of them; days without a time of day

@@ -15,7 +15,6 @@ import duckdb
 
 from limner.errors import UsageError
 from limner.histories.flagging import ACTS, Rule, rules
-from limner.histories.merged import resolve
 from limner.histories.store import Store, arrow, new_run_id
 
 CLEARED = "cleared"
@@ -133,16 +132,6 @@ def unflagged(store: Store, users: Sequence[str], *, include_flagged: bool = Fal
     """Users without those who are flagged, in their order; all if flagged ones are asked for."""
     out: Collection[str] = () if include_flagged else flagged_users(store)
     return [user for user in users if user not in out]
-
-
-def persons(store: Store, users: Sequence[str] | None, *, include_flagged: bool = False) -> list[str] | None:
-    """Whom a command is about: the persons of the ids named; everyone if flagged ones are asked for; else None."""
-    if users is None and not include_flagged:
-        return None
-    with store.read() as db:
-        if users is not None:
-            return resolve(db, users)
-        return [str(row[0]) for row in db.execute("SELECT user_id FROM facts ORDER BY user_id").fetchall()] or None
 
 
 def _users(flags: Collection[Flag]) -> set[str]:

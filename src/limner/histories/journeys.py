@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from limner.histories.store import Store
-from limner.histories.texts import OWN, TIME, register_wanted
+from limner.histories.texts import ACTED, TIME, register_wanted
 
 GAP_MINUTES = 30
 """A longer pause begins another session."""
@@ -36,7 +36,7 @@ def _doings(among: str = "") -> str:
 doings AS (
     SELECT user_id, event_id, kind, nullif(item_id, '') AS item_id, {TIME} AS ts, text,
         nullif(trim(session_id), '') AS given, nullif(trim(device), '') AS device, nullif(trim(place), '') AS place
-    FROM titled_events {among} WHERE {OWN} AND kind <> 'campaign' AND {TIME} IS NOT NULL
+    FROM titled_events {among} WHERE {ACTED} AND {TIME} IS NOT NULL
 ),
 opened AS (
     SELECT *, coalesce(ts - lag(ts) OVER by_time > INTERVAL {GAP_MINUTES} MINUTE, true) AS opens

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
+from contextlib import suppress
 
 from limner.histories.manifest import Manifest
+from limner.histories.replacing import replacing
 from limner.histories.store import Store
 
 _SCALES = "SELECT source, max(rating) AS best FROM events WHERE isfinite(rating) GROUP BY source"
@@ -26,13 +26,9 @@ def best_ratings(store: Store, version: Manifest) -> dict[str | None, float]:
         pass  # It is derived: what cannot be read is computed again.
     with store.read(version, tables=("events",)) as connection:
         best = {source: float(value) for source, value in connection.execute(_SCALES).fetchall()}
-    temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
+    with suppress(OSError):  # A workspace that cannot be written can still be read.
         path.parent.mkdir(exist_ok=True)
-        temporary.write_text(
-            json.dumps({"events": mark, "best": [*best.items()]}, ensure_ascii=False), encoding="utf-8"
-        )
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # A workspace that cannot be written can still be read.
+        with replacing(path) as temporary:
+            told = {"events": mark, "best": [*best.items()]}
+            temporary.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
     return best

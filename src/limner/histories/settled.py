@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import requires, version
@@ -27,6 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from limner.histories.manifest import Manifest
+from limner.histories.replacing import replacing
 from limner.histories.store import Store, quote_path
 from limner.histories.texts import register_wanted
 
@@ -59,14 +59,14 @@ class Kind:
         name: Begins the names of the files.
         sources: SQL that gives rows (user_id, words): all that is stored about users and plays a part.
         stored: SQL that gives rows (user_id, key): what was made last.
-        shared: SQL over everyone's rows for what plays a part in each; empty if nothing does.
+        shared: Gives what plays a part in everyone's; None if nothing does.
         results: Tables that making it writes; what is in others must not change while it is made.
     """
 
     name: str
     sources: str
     stored: str
-    shared: str
+    shared: Callable[[Store, Manifest], object] | None
     results: frozenset[str]
 
 
@@ -100,7 +100,8 @@ class Settled:
         self._noted: dict[str, Noted] = {}
         present = store.manifest()
         self._basis = _basis(present, kind)
-        material = json.dumps([code_digest(), *way, _shared(store, present, kind)])
+        shared = kind.shared(store, present) if kind.shared else None
+        material = json.dumps([code_digest(), *way, repr(shared)])
         digest = hashlib.sha256(material.encode()).hexdigest()
         self._path = store.path / FOLDER / f"{kind.name}-{digest[:16]}.parquet"
         with store.read(present, users=users if len(users) <= FEW else None) as db:
@@ -134,17 +135,14 @@ class Settled:
         noted, self._noted = self._noted, {}
         if not noted or _basis(self._store.manifest(), self._kind) != self._basis:
             return
-        temporary = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
         rows = noted.values()
         names = ("user_id", "key", "told")
         table = pa.table({name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in names})
-        try:
+        with suppress(OSError, duckdb.Error):  # A workspace that cannot be written can still be read.
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(table, temporary)
-            temporary.replace(self._path)
+            with replacing(self._path) as temporary:
+                self._write(table, temporary)
             self._sweep()
-        except (OSError, duckdb.Error):
-            temporary.unlink(missing_ok=True)  # A workspace that cannot be written can still be read.
 
     def _write(self, noted: pa.Table, path: Path) -> None:
         with duckdb.connect() as db:
@@ -161,13 +159,6 @@ class Settled:
         found = sorted(self._path.parent.glob(f"{self._kind.name}-*.parquet"), key=lambda path: -path.stat().st_mtime)
         for path in found[MOST_FILES:]:
             path.unlink(missing_ok=True)
-
-
-def _shared(store: Store, present: Manifest, kind: Kind) -> list[str]:
-    if not kind.shared:
-        return []
-    with store.read(present) as db:
-        return sorted(str(row) for row in db.execute(kind.shared).fetchall())
 
 
 def _basis(manifest: Manifest, kind: Kind) -> tuple[str, ...]:

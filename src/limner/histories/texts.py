@@ -21,6 +21,9 @@ OWN_ROLES = ("", "customer", "user")
 OWN = f"lower(trim(coalesce(role, ''))) IN {OWN_ROLES}"
 """SQL over `events`: the event's words are the customer's own."""
 
+ACTED = f"{OWN} AND kind <> 'campaign'"
+"""SQL over `events`: something that the customer did, not what was sent to them or said by others."""
+
 TIME = "CASE WHEN ts BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31' THEN ts END"
 """SQL over `events`: the time, null where Python has no date for it (infinity, years beyond 9999)."""
 

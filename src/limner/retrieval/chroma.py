@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from limner.errors import LimnerError, UsageError, WorkspaceError
+from limner.histories.replacing import replacing
 from limner.retrieval.vectors import Vectors
 
 SERVER = "LIMNER_CHROMA_URL"
@@ -241,7 +242,6 @@ def _workspace_name(store_path: Path) -> str:
         if known["place"] == place:
             return f"limner-{known['name']}"
     name = secrets.token_hex(8)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"name": name, "place": place}), encoding="utf-8")
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps({"name": name, "place": place}), encoding="utf-8")
     return f"limner-{name}"

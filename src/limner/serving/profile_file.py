@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from limner.errors import UsageError
+from limner.histories.replacing import replacing
 from limner.serving.profiles import Profile, read_entries
 
 BEFORE = ".before"
@@ -47,12 +46,8 @@ def write_profile(file: Path, profile: Profile) -> Path | None:
         if file.is_file():
             before = file.with_name(file.name + BEFORE)
             shutil.copyfile(file, before)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-        try:
+        with replacing(file) as temporary:
             temporary.write_text(with_entry(text, profile), encoding="utf-8")
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"Cannot write {file}: {error.strerror}. Name a workspace that can be written with --workspace."

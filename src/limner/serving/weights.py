@@ -13,12 +13,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from limner.errors import ModelError
+from limner.histories.replacing import replacing
 from limner.serving.models import DEFAULT, MODELS, KnownModel
 
 MODELS_DIR = "LIMNER_MODELS_DIR"
@@ -263,12 +264,8 @@ def _note(path: Path) -> Path:
 def _remember(path: Path, sha256: str) -> None:
     status = path.stat()
     text = json.dumps({"stamp": [status.st_size, status.st_mtime_ns], "sha256": sha256})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.note")
-    try:
+    with suppress(OSError), replacing(_note(path)) as temporary:  # A read-only folder: it is computed each time.
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, _note(path))
-    except OSError:  # A read-only folder: the hash is computed each time.
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from limner.agents.extractor.check import DIRECTIVE, signals_of
-from limner.agents.extractor.packs import packable, packed, packs_of, part_of
+from limner.agents.extractor.packs import packable, packed, packs_of, parts_of
 from limner.agents.extractor.plan import Plan
 from limner.agents.extractor.prompt import Question, repair_of
 from limner.errors import AnswerError
@@ -173,13 +173,13 @@ def _again(call: Call, outcome: Outcome) -> list[Call]:
 
 def _hand_out(client: Client, call: Call, outcome: Outcome, plan: Plan) -> None:
     """Gives each question of a call its part of the outcome."""
-    parts = [outcome] * len(call.asked)
+    parts: list[Outcome] = [outcome] * len(call.asked)
     if isinstance(outcome, ChatAnswer):
         client.count_cached(asked.request for asked in call.asked for _ in asked.of[1:])
-    if len(call.asked) > 1 and isinstance(outcome, ChatAnswer):
-        answers = [part_of(outcome, place) for place in range(len(call.asked))]
-        client.keep(call.request, zip((asked.request for asked in call.asked), answers, strict=True))
-        parts = [*answers]
+        if len(call.asked) > 1:
+            answers = parts_of(outcome, len(call.asked))
+            client.keep(call.request, zip((asked.request for asked in call.asked), answers, strict=True))
+            parts = [*answers]
     for asked, part in zip(call.asked, parts, strict=True):
         for reading, question in asked.of:
             reading.take(question, part, plan, client.model)

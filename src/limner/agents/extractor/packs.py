@@ -56,16 +56,16 @@ def packed(questions: Sequence[Question]) -> ChatRequest:
     return reading_request([_text(question) for question in questions], questions[0].lang)
 
 
-def part_of(answer: ChatAnswer, place: int) -> ChatAnswer:
-    """The answer to one question of a pack, in the form in which it would be answered alone.
+def parts_of(answer: ChatAnswer, questions: int) -> list[ChatAnswer]:
+    """The answer to each question of a pack, in order and in the form in which it would be answered alone.
 
     Args:
         answer: The pack's answer, which fits its schema.
-        place: The question's place in the pack, from 0.
+        questions: How many questions the pack has.
     """
     whole: Mapping[str, Any] = json.loads(answer.text)
-    part = {FIRST: whole[str(place + 1)]}
-    return replace(answer, text=json.dumps(part, ensure_ascii=False, separators=(",", ":")))
+    parts = ({FIRST: whole[str(number)]} for number in range(1, questions + 1))
+    return [replace(answer, text=json.dumps(part, ensure_ascii=False, separators=(",", ":"))) for part in parts]
 
 
 def _text(question: Question) -> TextOfUser:

@@ -24,6 +24,7 @@ from limner.errors import ModelError, StoppedError, UsageError
 from limner.histories.directives import directive_in
 from limner.histories.flags import unflagged
 from limner.histories.lines import History, build_histories
+from limner.histories.merged import resolve
 from limner.histories.pacing import Due
 from limner.histories.settled import Settled
 from limner.histories.store import Store, arrow, new_run_id
@@ -240,18 +241,21 @@ def _questions(
     ]
 
 
-def choose_users(store: Store, users: Sequence[str] | None, limit: int | None) -> list[str]:
-    """The users to read, in order of id (or as named), without repeats; flagged accounts only if they are named.
+def choose_users(
+    store: Store, users: Sequence[str] | None, limit: int | None, *, include_flagged: bool = False
+) -> list[str]:
+    """The users to read, in order of id (or as named), without repeats; flagged accounts if named or asked for.
 
     Raises:
         UsageError: A named user is unknown, or the workspace has none.
     """
     with store.read() as db:
         known = [row[0] for row in db.execute("SELECT user_id FROM facts ORDER BY user_id").fetchall()]
+        users = None if users is None else resolve(db, users)
     if not known:
         raise UsageError(f"There are no users in {store.path}. Load data first with `limner ingest FILE`.")
     if users is None:
-        return unflagged(store, known)[:limit]
+        return unflagged(store, known, include_flagged=include_flagged)[:limit]
     named = list(dict.fromkeys(users))
     unknown = sorted(set(named) - set(known))
     if unknown:

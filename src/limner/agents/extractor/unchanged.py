@@ -10,6 +10,7 @@ from itertools import repeat
 
 from limner.agents.extractor.asking import UserReading
 from limner.agents.extractor.plan import Plan
+from limner.histories.ratings import best_ratings
 from limner.histories.settled import Kind, Settled
 from limner.histories.store import Store
 from limner.histories.texts import register_wanted
@@ -21,7 +22,7 @@ READINGS = Kind(
     sources="SELECT user_id, to_json(e)::VARCHAR AS words FROM (SELECT * EXCLUDE (run, seq) FROM titled_events) e"
     " UNION ALL SELECT user_id, concat('lang ', lang) FROM facts",
     stored="SELECT user_id, history_key AS key FROM extractions",
-    shared="SELECT source, max(rating) FROM events WHERE isfinite(rating) GROUP BY source",
+    shared=lambda store, version: sorted(best_ratings(store, version).items(), key=repr),
     results=frozenset({"extractions", "signals", "personas", "traits", "segments", "memberships"}),
 )
 """What a user's questions are made of: the events with their items' names, the language, and the scales of ratings."""

@@ -42,7 +42,7 @@ PERSONAS = Kind(
     " UNION ALL SELECT user_id, to_json(s)::VARCHAR FROM (SELECT * EXCLUDE (run, seq) FROM signals) s"
     " UNION ALL SELECT user_id, concat('declared ', attrs) FROM users",
     stored="SELECT user_id, traits_key AS key FROM personas",
-    shared="",
+    shared=None,
     results=frozenset({"personas", "traits", "segments", "memberships"}),
 )
 """What a persona is made of: the user's facts, signals and profile."""

@@ -16,13 +16,11 @@ from limner.evals.tasks.personas import compared, f1_of_traits, row_of
 from limner.evals.tasks.sentiment import two_classes
 from limner.evals.tuning.suite import KnownText, Suite
 from limner.evidence.reading import read_evidence
+from limner.evidence.records import HOLDING
 from limner.evidence.traits import merge
 from limner.histories.store import Store, new_run_id
 from limner.serving.client import Client
 from limner.serving.request import ChatRequest, Outcome
-
-PRESENT = ("declared", "current", "conflict")
-"""States of traits that hold now."""
 
 
 class Recording(Metered):
@@ -138,7 +136,7 @@ def _traits(suite: Suite, failed: Mapping[str, str]) -> dict[str, tuple[float, f
     for case in suite.planted:
         user = found.get(case.user.user_id)
         gone = user is None or case.user.user_id in failed
-        traits = [] if gone or user is None else [t for t in merge(user.signals, at=user.at) if t.status in PRESENT]
+        traits = [] if gone or user is None else [t for t in merge(user.signals, at=user.at) if t.status in HOLDING]
         counts[case.user.user_id] = row_of(compared(case, traits, words))
     return counts
 
