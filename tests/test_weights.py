@@ -259,7 +259,6 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_the_registry_of_models_is_sound() -> None:
     assert known_model("") is MODELS[DEFAULT]
-    assert MODELS[DEFAULT].engine
     for name, known in MODELS.items():
         assert name == known.name
         assert len(bytes.fromhex(known.sha256)) == 32

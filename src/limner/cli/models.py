@@ -37,20 +37,14 @@ def list_(json: JsonOption = False) -> None:
             soft_wrap=True,
         )
         one = profile[status.name]
-        told = f"plan {one.plan}, measured {one.measured}" if one else NOT_MEASURED.format(spec=_spec(status.name))
+        unmeasured = NOT_MEASURED.format(spec=f"embedded:{status.name}")
+        told = f"plan {one.plan}, measured {one.measured}" if one else unmeasured
         out.print(f"  {'':20} {'':>10}  {told}", markup=False, soft_wrap=True)
     out.print(
         "* is what --model embedded runs. Others: embedded:NAME, embedded:/path/file.gguf.",
         markup=False,
         soft_wrap=True,
     )
-
-
-def _spec(name: str) -> str:
-    """The spec of a known model, as far as this process can run it."""
-    from limner.serving.models import known_model
-
-    return f"embedded:{name}" if known_model(name).engine else f"http://HOST/v1#{name}"
 
 
 @app.command("show")

@@ -22,6 +22,7 @@ from limner.serving.models import KnownModel, known_model
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.spec import EmbeddedSpec
 from limner.serving.weights import Weights, find, progress_on_stderr, pull, remembered_sha256
+from limner.serving.widening import readable
 
 if TYPE_CHECKING:
     from limner.serving.openvino_model import OpenVinoModel
@@ -59,17 +60,16 @@ class EmbeddedEngine:
             UsageError: There is no such model or file.
         """
         self._concurrency = concurrency or CONCURRENCY
-        self._known: KnownModel | None = None
-        self._file: Path | None = None
+        self._source: KnownModel | Path
         self._give_up_at = math.inf
         if _names_a_file(spec.name):
-            self._file = Path(spec.name).expanduser()
-            if not self._file.is_file():
-                raise UsageError(f"There is no model file {self._file}. Known models: limner models list.")
-            self.model = f"{self._file.stem}@{remembered_sha256(self._file)[:12]}"
+            self._source = Path(spec.name).expanduser()
+            if not self._source.is_file():
+                raise UsageError(f"There is no model file {self._source}. Known models: limner models list.")
+            self.model = f"{self._source.stem}@{remembered_sha256(self._source)[:12]}"
         else:
-            self._known = known_model(spec.name)
-            self.model = self._known.identity
+            self._source = known_model(spec.name)
+            self.model = self._source.identity
 
     def run(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[int, Outcome]]:
         """Answers the requests, in the order in which they finish.
@@ -103,14 +103,13 @@ class EmbeddedEngine:
                 one.handle.cancel()
 
     def _weights(self) -> Weights:
-        if self._file is not None:
-            return Weights(self._file, self.model, contents_of(self._file).context or FILE_CONTEXT)
-        known = self._known
-        if known is None or not known.engine:
-            name = known.name if known else ""
-            raise ModelError(f"{name} cannot run in this process ({known.note if known else 'unknown'}).")
-        with progress_on_stderr(f"Fetching {known.name}") as progress:
-            return Weights(pull(known, progress), self.model, known.context)
+        source = self._source
+        if isinstance(source, Path):
+            with progress_on_stderr(f"Preparing {source.name}") as progress:
+                context = contents_of(source).context or FILE_CONTEXT
+                return Weights(readable(source, progress), self.model, context)
+        with progress_on_stderr(f"Fetching {source.name}") as progress:
+            return Weights(readable(pull(source, progress), progress), self.model, source.context)
 
     def load(self) -> None:
         """Fetches and loads the model now rather than at the first request.

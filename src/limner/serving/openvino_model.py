@@ -174,7 +174,7 @@ class OpenVinoModel:
         return Written(text, len(ids), float(sum(logprobs[:kept])), "length" if cut else "stop")
 
 
-_READS = "The embedded engine reads GGUF files of Llama and Qwen models in F16, Q8_0, Q4_0, Q4_1 and Q4_K_M."
+_READS = "The embedded engine reads GGUF files of Llama and Qwen models in F16, Q8_0, Q5_0, Q4_0, Q4_1 and Q4_K_M."
 
 
 def _check(weights: Weights) -> None:

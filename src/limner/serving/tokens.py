@@ -96,12 +96,14 @@ def counter_for(spec: Spec) -> TokenCounter:
 
     Nothing is fetched and no model is loaded.
     """
+    from limner.errors import ModelError
     from limner.serving.embedded import weights_here
+    from limner.serving.widening import readable
 
     path = weights_here(spec) if isinstance(spec, EmbeddedSpec) else None
     if path is None:
         return EstimatingCounter()
     try:
-        return GgufCounter(path)
-    except (ImportError, RuntimeError):
+        return GgufCounter(readable(path))
+    except (ImportError, RuntimeError, ModelError):
         return EstimatingCounter()
