@@ -14,8 +14,8 @@ def export(
     table: Annotated[
         str,
         typer.Argument(
-            help="events, items, users, sessions, journeys, ties, signals, traits, personas, segments, memberships,"
-            " identities, flags or imputed."
+            help="events, items, users, sessions, journeys, ties, society, mixing, signals, traits, personas,"
+            " segments, memberships, identities, flags or imputed."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write; what is there is replaced.")],

@@ -6,6 +6,7 @@ reader never sees half an export, and a failed one leaves what was there before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,23 @@ from limner.histories.facts import EVERYONE
 from limner.histories.impute import KEYS, with_imputed
 from limner.histories.journeys import JOURNEYS, SESSIONS
 from limner.histories.replacing import replacing
+from limner.histories.society import define_society
 from limner.histories.store import Store, quote_path
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export of one name contains: SQL for the rows, and the columns that order them."""
+    """What an export of one name contains.
+
+    Attributes:
+        query: SQL for the rows.
+        order: The columns that order them.
+        define: Makes the tables that the query reads, where they are not stored.
+    """
 
     query: str
     order: str
+    define: Callable[[duckdb.DuckDBPyConnection], None] | None = None
 
 
 _USERS = f"""
@@ -41,6 +50,8 @@ EXPORTS: dict[str, Exported] = {
     "sessions": Exported(SESSIONS, "user_id, session"),
     "journeys": Exported(JOURNEYS, "user_id"),
     "ties": Exported("SELECT * FROM ties", "user_id, other_id, kind"),
+    "society": Exported("SELECT * FROM society", "user_id", define_society),
+    "mixing": Exported("SELECT * FROM mixing", "feature", define_society),
     "signals": Exported("SELECT * FROM signals", "user_id, ts, signal_id"),
     "traits": Exported("SELECT * FROM traits", "user_id, confidence DESC, trait_id"),
     "personas": Exported("SELECT * FROM personas", "user_id"),
@@ -114,6 +125,8 @@ def export_table(
         raise UsageError("Only CSV can be made safe for spreadsheets. Add --format csv, or leave the option out.")
     target = _target(out)
     with store.read() as connection:
+        if table.define is not None:
+            table.define(connection)
         rows = with_imputed(connection, name, table.query) if imputed else table.query
         columns = _columns(connection, rows, written, spreadsheet_safe)
         query = f"SELECT {columns} FROM ({rows}) ORDER BY {table.order}"

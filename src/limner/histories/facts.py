@@ -18,6 +18,7 @@ import pyarrow as pa
 from limner.errors import UsageError
 from limner.histories.language import detect_sql
 from limner.histories.manifest import Manifest
+from limner.histories.merged import SOCIAL
 from limner.histories.store import Store
 from limner.histories.texts import OWN, says
 
@@ -36,12 +37,12 @@ EVERYONE = (
 )
 """SQL for all users a workspace knows of, whether or not they ever did anything."""
 
-_WHOLE = """
+_WHOLE = f"""
 SELECT
     coalesce(
         max(ts) FILTER (isfinite(ts) AND ts <= now()::TIMESTAMP + INTERVAL 1 DAY), max(ts) FILTER (isfinite(ts))
     ) AS newest,
-    coalesce(bool_or(kind = 'order'), false) AS orders, EXISTS (FROM ties) AS ties
+    coalesce(bool_or(kind = 'order'), false) AS orders, EXISTS (FROM ties WHERE {SOCIAL}) AS ties
 FROM events
 """
 """What depends on the whole workspace: its newest time, and whether anything is known of orders and of ties."""
@@ -65,16 +66,16 @@ AMOUNT = "coalesce(CASE WHEN isfinite(amount) THEN amount END, price * if(isfini
 _DEED = f"""
 CREATE OR REPLACE TEMP TABLE deed AS
 WITH told AS (
-    SELECT user_id, kind, item_id, session_id, channel, device, place, title, category, text, text_title, lang,
+    SELECT person, kind, item_id, session_id, channel, device, place, title, category, text, text_title, lang,
         CASE WHEN isfinite(ts) THEN ts END AS ts, $as_of::TIMESTAMP AS as_of,
         CASE WHEN isfinite(rating) THEN rating END AS rating,
         {AMOUNT} AS amount,
         CASE WHEN currency IS NULL THEN '' ELSE trim(currency) END AS currency,
         CASE WHEN role IS NULL THEN true ELSE {OWN} END AS own,
         text IS NOT NULL OR text_title IS NOT NULL AS worded
-    FROM events $among
+    FROM events JOIN scope USING (user_id)
 )
-SELECT e.user_id, e.kind, e.item_id, e.channel, e.device, e.place, e.ts, e.rating, e.currency,
+SELECT e.person, e.kind, e.item_id, e.channel, e.device, e.place, e.ts, e.rating, e.currency,
     coalesce(i.title, e.title) AS title,
     coalesce(e.category, i.category) AS category,
     CASE WHEN isfinite(amount) THEN amount END AS amount,
@@ -92,7 +93,7 @@ FROM told e LEFT JOIN items i ON i.item_id = e.item_id
 WHERE ts IS NULL OR ts <= as_of
 """
 """One narrow row for each event that counts: finite numbers only, nothing later than `as_of`. What costs much (a
-language) is computed only for the rows that have it."""
+language) is computed only for the rows that have it. A user is a number, which is quicker to group by than an id."""
 
 
 def _trend(days: int) -> str:
@@ -106,7 +107,7 @@ def _trend(days: int) -> str:
 
 
 _TOTALS = f"""
-SELECT user_id,
+SELECT person,
     count(*) AS events,
     count(*) FILTER (has_text) AS texts,
     min(ts) FILTER (acted) AS first_seen,
@@ -119,31 +120,32 @@ SELECT user_id,
     count(rating) AS ratings,
     {_trend(30)},
     {_trend(90)}
-FROM deed GROUP BY user_id
+FROM deed GROUP BY person
 """
 
 _MONEY = """
 WITH paid AS (SELECT * FROM deed WHERE kind IN ('order', 'return') AND amount IS NOT NULL),
 main AS (
-    SELECT user_id, currency FROM paid GROUP BY user_id, currency
-    QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY count(*) DESC, currency) = 1
+    SELECT person, currency FROM paid GROUP BY person, currency
+    QUALIFY row_number() OVER (PARTITION BY person ORDER BY count(*) DESC, currency) = 1
 )
-SELECT user_id, nullif(currency, '') AS currency,
+SELECT person, nullif(currency, '') AS currency,
     fsum(CASE kind WHEN 'order' THEN amount ELSE -abs(amount) END) AS monetary,
     fsum(amount) FILTER (kind = 'order') / count(DISTINCT occasion) FILTER (kind = 'order') AS average_order
-FROM paid JOIN main USING (user_id, currency) GROUP BY user_id, currency
+FROM paid JOIN main USING (person, currency) GROUP BY person, currency
 """
 
 _LANG = """
-SELECT user_id, lang FROM (
-    SELECT d.user_id, d.lang, count(*) AS n, bool_or(d.lang = regexp_extract(lower(u.lang), '^[a-z]+')) AS declared
-    FROM deed d LEFT JOIN users u USING (user_id) WHERE has_text AND d.lang IS NOT NULL GROUP BY d.user_id, d.lang
-) QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY n DESC, declared DESC NULLS LAST, lang) = 1
+SELECT person, lang FROM (
+    SELECT d.person, d.lang, count(*) AS n, bool_or(d.lang = regexp_extract(lower(u.lang), '^[a-z]+')) AS declared
+    FROM deed d JOIN scope USING (person) LEFT JOIN users u USING (user_id)
+    WHERE has_text AND d.lang IS NOT NULL GROUP BY d.person, d.lang
+) QUALIFY row_number() OVER (PARTITION BY person ORDER BY n DESC, declared DESC NULLS LAST, lang) = 1
 """
 
-_TIES = """
+_TIES = f"""
 CREATE TEMP TABLE tied AS SELECT user_id, count(*) AS ties FROM (
-    SELECT user_id, other_id FROM ties UNION SELECT other_id, user_id FROM ties
+    SELECT user_id, other_id FROM ties WHERE {SOCIAL} UNION SELECT other_id, user_id FROM ties WHERE {SOCIAL}
 ) WHERE user_id <> other_id GROUP BY user_id
 """
 
@@ -154,7 +156,7 @@ class Counted:
 
     Attributes:
         column: Column of `facts`.
-        source: SQL over `deed` that gives (user_id, value, n); null and empty values are not counted.
+        source: SQL over `deed` that gives (person, value, n); null and empty values are not counted.
         most: How many are kept; None for all.
         tie: SQL that orders equally frequent values.
     """
@@ -168,40 +170,40 @@ class Counted:
 def _plain(column: str) -> str:
     # Trimmed once for each value of a user, not for each event: so here and below.
     return f"""
-    SELECT user_id, trim(value) AS value, sum(n)::BIGINT AS n FROM (
-        SELECT user_id, {column} AS value, count(*) AS n FROM deed WHERE acted AND {column} IS NOT NULL GROUP BY ALL
+    SELECT person, trim(value) AS value, sum(n)::BIGINT AS n FROM (
+        SELECT person, {column} AS value, count(*) AS n FROM deed WHERE acted AND {column} IS NOT NULL GROUP BY ALL
     ) GROUP BY ALL
     """
 
 
 _CATEGORIES = """
-SELECT user_id, value, sum(n)::BIGINT AS n FROM (
-    SELECT user_id, unnest(list_distinct(list_transform(string_split(category, '|'), lambda c: trim(c)))) AS value, n
-    FROM (SELECT user_id, category, count(*) AS n FROM deed WHERE acted GROUP BY ALL)
+SELECT person, value, sum(n)::BIGINT AS n FROM (
+    SELECT person, unnest(list_distinct(list_transform(string_split(category, '|'), lambda c: trim(c)))) AS value, n
+    FROM (SELECT person, category, count(*) AS n FROM deed WHERE acted GROUP BY ALL)
 ) GROUP BY ALL
 """
 
 _ITEMS = """
-SELECT user_id, value, sum(n)::BIGINT AS n FROM (
-    SELECT user_id, coalesce(max(nullif(trim(title), '')), item_id) AS value, count(*) AS n
-    FROM deed WHERE acted GROUP BY user_id, item_id, CASE WHEN item_id IS NULL THEN title END
+SELECT person, value, sum(n)::BIGINT AS n FROM (
+    SELECT person, coalesce(max(nullif(trim(title), '')), item_id) AS value, count(*) AS n
+    FROM deed WHERE acted GROUP BY person, item_id, CASE WHEN item_id IS NULL THEN title END
 ) GROUP BY ALL
 """
 
 _HOURS = f"""
-SELECT user_id, lpad(hour::VARCHAR, 2, '0') AS value, n FROM (
-    SELECT user_id, hour(ts) AS hour, count(*) AS n FROM deed WHERE acted AND epoch_us(ts) % {_DAY} <> 0 GROUP BY ALL
+SELECT person, lpad(hour::VARCHAR, 2, '0') AS value, n FROM (
+    SELECT person, hour(ts) AS hour, count(*) AS n FROM deed WHERE acted AND epoch_us(ts) % {_DAY} <> 0 GROUP BY ALL
 )
 """
 
 _WEEKDAYS = """
-SELECT user_id, ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'][day] AS value, day, n FROM (
-    SELECT user_id, isodow(ts) AS day, count(*) AS n FROM deed WHERE acted GROUP BY ALL
+SELECT person, ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'][day] AS value, day, n FROM (
+    SELECT person, isodow(ts) AS day, count(*) AS n FROM deed WHERE acted GROUP BY ALL
 )
 """
 
 COUNTED = (
-    Counted("kinds", "SELECT user_id, kind AS value, count(*) AS n FROM deed GROUP BY ALL", most=None),
+    Counted("kinds", "SELECT person, kind AS value, count(*) AS n FROM deed GROUP BY ALL", most=None),
     Counted("top_categories", _CATEGORIES),
     Counted("top_items", _ITEMS),
     Counted("top_hours", _HOURS, TOP_TIMES),
@@ -217,8 +219,8 @@ def _listed(counted: Counted) -> str:
     entry = f"{{'less': -n, 'tie': {counted.tie}, 'value': value}}"
     least = f"list_sort(list({entry}))" if counted.most is None else f"min({entry}, {counted.most})"
     return f"""
-    SELECT user_id, list_transform({least}, lambda e: {{'value': e.value, 'n': -e.less}}) AS {counted.column}
-    FROM ({counted.source}) WHERE value <> '' GROUP BY user_id
+    SELECT person, list_transform({least}, lambda e: {{'value': e.value, 'n': -e.less}}) AS {counted.column}
+    FROM ({counted.source}) WHERE value <> '' GROUP BY person
     """
 
 
@@ -247,12 +249,12 @@ SELECT scope.user_id, $as_of::TIMESTAMP AS as_of,
     CASE WHEN $ties THEN coalesce(ties, 0) END AS ties,
     coalesce(spoken.lang, nullif(regexp_extract(lower(users.lang), '^[a-z]+'), '')) AS lang
 FROM scope
-LEFT JOIN ({_TOTALS}) AS totals USING (user_id)
-LEFT JOIN ({_MONEY}) AS money USING (user_id)
+LEFT JOIN ({_TOTALS}) AS totals USING (person)
+LEFT JOIN ({_MONEY}) AS money USING (person)
 LEFT JOIN tied USING (user_id)
-LEFT JOIN ({_LANG}) AS spoken USING (user_id)
+LEFT JOIN ({_LANG}) AS spoken USING (person)
 LEFT JOIN users USING (user_id)
-{"".join(f"LEFT JOIN ({_listed(c)}) AS counted_{c.column} USING (user_id)" for c in COUNTED)}
+{"".join(f"LEFT JOIN ({_listed(c)}) AS counted_{c.column} USING (person)" for c in COUNTED)}
 """
 
 
@@ -285,9 +287,10 @@ def aggregate(store: Store, *, run: str, users: list[str] | None = None, as_of: 
         _choose(connection, users, store)
         rows = 0
         with store.commit("aggregate", run=run) as commit:
-            for among in _parts(connection, store, version, users):
-                connection.execute(_filled(_DEED, {**told, "among": among}))
-                rows += commit.add_query("facts", connection, _filled(_FACTS, told))
+            split = commit.split("facts", connection.execute("SELECT count(*) FROM scope").fetchall()[0][0])
+            for _ in _parts(connection, store, version, users):
+                connection.execute(_filled(_DEED, told))
+                rows += commit.add_query("facts", connection, _filled(_FACTS, told), split=split)
             commit.summary.update(users=rows, as_of=None if moment is None else moment.isoformat())
     return rows
 
@@ -298,28 +301,26 @@ def _filled(query: str, told: dict[str, str]) -> str:
 
 def _parts(
     connection: duckdb.DuckDBPyConnection, store: Store, version: Manifest, users: list[str] | None
-) -> Iterator[str]:
-    """For each part of the users, one after another: makes `scope` and gives the SQL that leaves its events.
+) -> Iterator[None]:
+    """For each part of the users, one after another: makes `scope`, and lets `events` show no less than their events.
 
     Everyone's facts are computed some buckets at a time, of `AT_ONCE` events about, so that what is held in memory does
     not grow with the workspace. Not where ids were merged: a person's events are then in several buckets.
     """
     events = version.tables.get("events", ())
-    if users is not None or version.tables.get("identities"):
-        yield "SEMI JOIN scope USING (user_id)"
-        return
     many = min(max(1, round(sum(file.rows for file in events) / AT_ONCE)), version.buckets)
-    connection.execute("ALTER TABLE scope RENAME TO everyone")
+    if many == 1 or users is not None or version.tables.get("identities"):
+        yield
+        return
+    connection.execute(
+        f"CREATE TEMP TABLE everyone AS SELECT *, md5_number_lower(user_id) % {version.buckets} AS bucket FROM scope"
+    )
     for part in range(many):
-        buckets = [bucket for bucket in range(version.buckets) if bucket % many == part]
-        if many > 1:
-            store.narrow(connection, version, "events", buckets)
-        listed = ", ".join(map(str, buckets))
+        store.narrow(connection, version, "events", range(part, version.buckets, many))
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE scope AS SELECT user_id FROM everyone"
-            f" WHERE md5_number_lower(user_id) % {version.buckets} IN ({listed})"
+            f"CREATE OR REPLACE TEMP TABLE scope AS SELECT * FROM everyone WHERE bucket % {many} = {part}"
         )
-        yield "WHERE user_id <> ''"
+        yield
 
 
 def _utc(moment: datetime) -> datetime:
@@ -327,12 +328,16 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, users: list[str] | None, store: Store) -> None:
-    """Makes `scope(user_id)`: the users to compute."""
+    """Makes `scope(user_id, person)`: the users to compute, each with a number."""
+    numbered = "row_number() OVER ()::INTEGER AS person"
     if users is None:
-        connection.execute(f"CREATE TEMP TABLE scope AS {EVERYONE}")
+        connection.execute(f"CREATE TEMP TABLE scope AS SELECT *, {numbered} FROM ({EVERYONE})")
         return
     connection.register("named", pa.table({"user_id": pa.array(dict.fromkeys(users), pa.string())}))
-    connection.execute(f"CREATE TEMP TABLE scope AS SELECT user_id FROM named SEMI JOIN ({EVERYONE}) USING (user_id)")
+    connection.execute(
+        f"CREATE TEMP TABLE scope AS SELECT *, {numbered}"
+        f" FROM (SELECT user_id FROM named SEMI JOIN ({EVERYONE}) USING (user_id))"
+    )
     missing: list[tuple[Any, ...]] = connection.execute(
         "SELECT user_id FROM named ANTI JOIN scope USING (user_id) ORDER BY ALL LIMIT 6"
     ).fetchall()

@@ -13,14 +13,9 @@ import duckdb
 from limner.errors import DataError, UsageError
 from limner.histories.keys import FORMS, MARK, KeyForm, hashed_relation, secret_of
 from limner.histories.load import ingest
+from limner.histories.merged import SAME
 from limner.histories.store import Store
 from limner.histories.store import quote_path as literal
-
-SAME = frozenset(
-    "same_as same sameas same_person same_user identical alias duplicate duplicate_of merged merged_into linked_account"
-    " 同一人 同一用户 同一 同人 重复 别名 合并".split()
-)
-"""Kinds of ties that say that two ids are one person's."""
 
 SHOWN_DIGITS = 12
 """Digits of a hash that are kept beside a merge: enough to see which ids share a key."""

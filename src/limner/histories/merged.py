@@ -23,6 +23,16 @@ DERIVED = frozenset({"facts", "extractions", "signals", "personas", "traits", "m
 READINGS = frozenset({"extractions", "signals", "personas", "traits"})
 """Those of them that a model wrote: what was written before a split may speak of somebody else, and is not shown."""
 
+SAME = frozenset(
+    "same_as same sameas same_person same_user identical alias duplicate duplicate_of merged merged_into linked_account"
+    " 同一人 同一用户 同一 同人 重复 别名 合并".split()
+)
+"""Kinds of ties that say that two ids are one person's."""
+
+_SAME_LISTED = ", ".join(f"'{kind}'" for kind in sorted(SAME))
+SOCIAL = f"coalesce(lower(trim(kind)), '') NOT IN ({_SAME_LISTED})"
+"""SQL over `ties`: whether a tie joins two people; what says that two ids are one person's does not."""
+
 _PEOPLE = """
 CREATE TEMP TABLE merged_into AS SELECT member_id, user_id FROM told_identities
 QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY seq DESC) = 1;
