@@ -190,6 +190,16 @@ def test_fact_levels_are_quarters_within_the_currency(tmp_path):
     assert not any(key.kind == "fact" for key in of["unknown"])
 
 
+def test_many_social_ties_are_a_feature_where_ties_are_known(tmp_path):
+    facts = [planted.fact(f"u{i}", ties=i) for i in range(8)] + [planted.fact("unknown")]
+    space = Space.open(tmp_path)
+    views = user_views(planted.write(tmp_path, facts=facts), space)
+    features = user_features(views, space)
+    many = Key("fact", "ties:high")
+    assert {user for user, keys in zip(views.users, features.of, strict=True) if many in keys} == {"u6", "u7"}
+    assert [features.words(many, language) for language in ("en", "zh")] == ["has many ties", "关系多"]
+
+
 def test_labels_of_one_meaning_are_one_topic():
     from limner.retrieval.embedder import Embedder
 

@@ -16,7 +16,7 @@ from limner.histories.communities import communities
 from limner.histories.identity import merge
 from limner.histories.links import links_of_ties
 from limner.histories.mixing import UNKNOWN, mix, p_value, standard_error
-from limner.histories.society import define_society
+from limner.histories.society import define_mixing, define_society
 from limner.histories.store import Store, arrow
 from reading_workspace import event, export, load
 
@@ -47,6 +47,7 @@ def features(store: Store) -> tuple[dict[str, Row], dict[str, Row]]:
     """The rows of `society` by user and of `mixing` by feature."""
     with store.read() as db:
         define_society(db)
+        define_mixing(db)
         rows, whole = (arrow(db, f"SELECT * FROM {name}").to_pylist() for name in ("society", "mixing"))
     return {row["user_id"]: row for row in rows}, {row["feature"]: row for row in whole}
 

@@ -17,7 +17,7 @@ from limner.histories.facts import EVERYONE
 from limner.histories.impute import KEYS, with_imputed
 from limner.histories.journeys import JOURNEYS, SESSIONS
 from limner.histories.replacing import replacing
-from limner.histories.society import define_society
+from limner.histories.society import define_mixing, define_society
 from limner.histories.store import Store, quote_path
 
 
@@ -51,7 +51,7 @@ EXPORTS: dict[str, Exported] = {
     "journeys": Exported(JOURNEYS, "user_id"),
     "ties": Exported("SELECT * FROM ties", "user_id, other_id, kind"),
     "society": Exported("SELECT * FROM society", "user_id", define_society),
-    "mixing": Exported("SELECT * FROM mixing", "feature", define_society),
+    "mixing": Exported("SELECT * FROM mixing", "feature", define_mixing),
     "signals": Exported("SELECT * FROM signals", "user_id, ts, signal_id"),
     "traits": Exported("SELECT * FROM traits", "user_id, confidence DESC, trait_id"),
     "personas": Exported("SELECT * FROM personas", "user_id"),

@@ -92,25 +92,37 @@ class Network:
 
 
 def define_society(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the tables `society`, a row for each known user, and `mixing`, a row for each feature of the network.
+    """Makes `society`, a row for each known user.
 
     Args:
         connection: A connection of `Store.read` with all tables.
     """
-    connection.execute(_NETWORK)
+    network = _network(connection)
+    columns: dict[str, object] = {"place": np.arange(len(network.users), dtype=np.int32)}
+    labels = communities(network.one, network.other, len(network.users))
+    columns |= _placed(network, labels)
+    for feature, query in FEATURES.items():
+        codes = _codes(connection, query, len(network.users))
+        columns |= _shares(feature, codes, mix(network.one, network.other, codes))
+    connection.register("found_society", pa.table(columns))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sided AS {_SIDED}".replace("$digits", str(DIGITS)))
+    connection.execute(_SOCIETY.format(known=f"EXISTS (FROM ties WHERE {SOCIAL})"))
+
+
+def define_mixing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes `mixing`, a row for each feature of the whole network.
+
+    Args:
+        connection: A connection of `Store.read` with all tables.
+    """
     network = _network(connection)
     labels = communities(network.one, network.other, len(network.users))
-    columns, rows = _communities(network, labels)
+    rows = [_row("community", mix(network.one, network.other, labels))]
     for feature, query in FEATURES.items():
         codes = _codes(connection, query, len(network.users))
         mixed = mix(network.one, network.other, codes)
-        columns |= _shares(feature, codes, mixed)
         rows.append(_row(feature, mixed) | _tested(network, codes, mixed))
-    connection.register("found_society", pa.table({"place": np.arange(len(network.users), dtype=np.int32), **columns}))
-    connection.register("found_mixing", pa.Table.from_pylist(rows, schema=_MIXING))
-    connection.execute("CREATE OR REPLACE TEMP TABLE mixing AS FROM found_mixing")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE sided AS {_SIDED}".replace("$digits", str(DIGITS)))
-    connection.execute(_SOCIETY.format(known=f"EXISTS (FROM ties WHERE {SOCIAL})"))
+    connection.register("mixing", pa.Table.from_pylist(rows, schema=_MIXING))
 
 
 _SOCIETY = f"""
@@ -140,6 +152,7 @@ _MIXING = pa.schema(
 
 
 def _network(connection: duckdb.DuckDBPyConnection) -> Network:
+    connection.execute(_NETWORK)
     users = arrow(connection, "SELECT user_id FROM tied_users ORDER BY place")["user_id"].combine_chunks()
     pairs = arrow(connection, "SELECT DISTINCT one, other FROM network")
     return Network(users, pairs["one"].to_numpy(), pairs["other"].to_numpy())
@@ -157,16 +170,15 @@ def _codes(connection: duckdb.DuckDBPyConnection, query: str, users: int) -> Pla
     return codes
 
 
-def _communities(network: Network, labels: Places) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """Columns and the row of the communities, whose surplus of ties inside is the modularity."""
+def _placed(network: Network, labels: Places) -> dict[str, object]:
+    """The columns of neighbours and communities."""
     mixed = mix(network.one, network.other, labels)
-    columns: dict[str, object] = {
+    return {
         "ties": mixed.known,
         "community": network.users.take(pa.array(labels)),
         "community_users": np.bincount(labels, minlength=len(labels))[labels],
         "community_ties": mixed.same,
     }
-    return columns, [_row("community", mixed)]
 
 
 def _shares(feature: str, codes: Places, mixed: Mixed) -> dict[str, object]:

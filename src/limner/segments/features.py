@@ -55,6 +55,7 @@ LEVELS = (
     Level("average_order", ("large orders", "客单价高"), ("small orders", "客单价低"), money=True),
     Level("return_rate", ("returns often", "退货多"), ("", "")),
     Level("rating_mean", ("rates high", "打分高"), ("rates low", "打分低")),
+    Level("ties", ("has many ties", "关系多"), ("", "")),
     Level("trend_90d", ("more active than before", "近期更活跃"), ("less active than before", "活跃度下降")),
 )
 """Facts as features: the top and the bottom quarter of the users of whom the fact is known."""
