@@ -17,6 +17,8 @@ from limner.histories import facts, load, persons, plans, reading, writing
 from limner.histories.lines import build_histories
 from limner.histories.load import IngestSummary, ingest
 from limner.histories.memory import memory_limit
+from limner.histories.refresh import refresh_facts
+from limner.histories.schema import Table
 from limner.histories.store import Store
 
 GOLDEN = ["82cd34e939e7ecdbece8117e", "e3746891fc0db51c2c287e2f", "a1618e47eee13850dca2d5b8"]
@@ -94,6 +96,7 @@ def test_a_file_read_again_gives_what_a_file_kept_gives(tmp_path: Path, monkeypa
     monkeypatch.setattr(writing, "FEW", 0)
     monkeypatch.setattr(plans, "SMALL", 0)
     monkeypatch.setattr(facts, "AT_ONCE", 50)
+    monkeypatch.setattr(Table, "most", 10)
     again, also = loaded(tmp_path / "again", first, kind="events")
     more = ingest(again, [second], kind="events")
     assert told.repeats > told.repeats_dropped > 0
@@ -105,6 +108,11 @@ def test_a_file_read_again_gives_what_a_file_kept_gives(tmp_path: Path, monkeypa
     assert more.rows == more.stored + more.duplicates + more.repeats_dropped + more.quarantined
     assert kept.rows(EVENTS) == again.rows(EVENTS)
     assert kept.rows(FACTS) == again.rows(FACTS) != []
+    assert not {file.of for table in kept.manifest().tables.values() for file in table} - {0}
+    assert min(file.of for name in ("events", "facts") for file in again.manifest().tables[name][:16]) > 16
+    users = [row["user_id"] for row in again.rows("SELECT user_id FROM facts ORDER BY ALL")]
+    assert [list(build_histories(again, [user])) for user in users] == [[h] for h in build_histories(kept, users)]
+    assert refresh_facts(again, "again") == 0
     assert [ingest(again, [path], kind="events").stored for path in (first, second)] == [0, 0]
 
 
@@ -124,14 +132,14 @@ def test_one_untidy_value_is_enough_to_clean_its_column(tmp_path: Path, monkeypa
 def test_a_file_written_to_while_it_is_read_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "STREAMED", 0)
     source = many(tmp_path)
-    settle = load.settle_events
+    write = load.write_by_user
 
     def meanwhile(*given: Any) -> Any:
-        settled = settle(*given)
+        written = write(*given)
         many(tmp_path, 300)
-        return settled
+        return written
 
-    monkeypatch.setattr(load, "settle_events", meanwhile)
+    monkeypatch.setattr(load, "write_by_user", meanwhile)
     store = Store.open(tmp_path / "w", create=True)
     with pytest.raises(DataError, match="changed while it was read"):
         ingest(store, [source], kind="events")

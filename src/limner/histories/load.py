@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from limner.histories.dates import date_order
 from limner.histories.finding import Found, find_sources
 from limner.histories.guessing import file_words, guess
 from limner.histories.hashing import with_hashes
+from limner.histories.manifest import Manifest
 from limner.histories.mapping import KINDS, Mapping
 from limner.histories.marks import Marks
 from limner.histories.nested import with_paths
@@ -36,12 +37,12 @@ from limner.histories.plans import Plan, plan_fields
 from limner.histories.quarantine import Quarantine
 from limner.histories.reading import Reader
 from limner.histories.refresh import refresh_facts
-from limner.histories.repeats import Counts, Policy, settle_events, settle_things
+from limner.histories.repeats import Counts, Policy, Settling, settle_things
 from limner.histories.staging import Statement, create_stage, occurring_words, stage
-from limner.histories.store import Store, new_run_id
+from limner.histories.store import Commit, Store, new_run_id
 from limner.histories.streams import Staging
 from limner.histories.summary import IngestSummary, Reading, save_mappings
-from limner.histories.writing import write_by_user
+from limner.histories.writing import WRITERS, write_by_user
 
 __all__ = ["FRAME", "IngestSummary", "Progress", "Reading", "ingest", "save_mappings"]
 
@@ -175,7 +176,7 @@ class _Load:
                     self._take(connection, reader.read_frame(frame), FRAME, quarantine, FRAME_NUMBER)
                 self.progress("", total, total)
                 connection.execute("DROP TABLE IF EXISTS raw")
-                counts, users = self._store(connection, manifest.seq + 1, quarantine)
+                counts, users = self._store(connection, manifest, quarantine)
         except OSError as error:
             quarantine.discard()
             where, reason = error.filename or self.store.path, error.strerror or str(error)
@@ -306,29 +307,21 @@ class _Load:
         self.readings[key] = Reading(name, 1, mapping, self.mapping is None, examples, doubts)
 
     def _store(
-        self, connection: duckdb.DuckDBPyConnection, seq: int, quarantine: Quarantine
+        self, connection: duckdb.DuckDBPyConnection, manifest: Manifest, quarantine: Quarantine
     ) -> tuple[dict[str, Counts], int]:
         """Settles repeats and duplicates and commits what is new; also counts the users seen."""
         for staging in self.staging.values():
             staging.finish(connection)
         counts = {kind: settle_things(connection, kind) for kind in sorted(self.staged - {"events"})}
-        settled = None
-        if "events" in self.staged:
-            settled = settle_events(connection, self.repeats, self.staging["events"].given)
-            counts["events"] = settled.counts
-        people = [f"SELECT user_id FROM staged_{kind}" for kind in self.staged if kind != "items"]
-        users = 0
-        if people:
-            seen = f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})"
-            users = int(connection.execute(seen).fetchall()[0][0])
-        quarantine.close()
         with self.store.commit("ingest", run=self.run) as commit:
-            commit.seq = seq
+            commit.seq = manifest.seq + 1
             for kind, count in counts.items():
-                if kind == "events" and settled and count.new:
-                    write_by_user(commit, connection, kind, self.staging[kind].rows(settled))
-                elif count.new:
+                if count.new:
                     commit.add_query(kind, connection, f"SELECT * FROM new_{kind}")
+            if "events" in self.staged:
+                counts["events"] = self._events(connection, commit, manifest, quarantine)
+            users = self._users(connection)
+            quarantine.close()
             self._check_files()
             if self.marks and (reached := self.marks.rows()):
                 commit.add("marks", reached)
@@ -336,3 +329,26 @@ class _Load:
             stored = sum(count.new for count in counts.values())
             commit.summary.update(rows=self.rows, stored=stored, quarantined=quarantine.count)
         return counts, users
+
+    def _events(
+        self, connection: duckdb.DuckDBPyConnection, commit: Commit, manifest: Manifest, quarantine: Quarantine
+    ) -> Counts:
+        """Writes the staged events that are new, some users' after another's."""
+
+        def narrow(buckets: Collection[int]) -> None:
+            self.store.narrow(connection, manifest, "events", buckets)
+
+        staging = self.staging["events"]
+        settling = Settling(connection, self.repeats, staging.given, narrow)
+        write_by_user(commit, connection, "events", staging.rows(settling, self.rows - quarantine.count))
+        return settling.counts
+
+    def _users(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """How many users were seen."""
+        people = [f"SELECT user_id FROM staged_{kind}" for kind in sorted(self.staged - {"events", "items"})]
+        if "events" in self.staged:
+            people.append(f"SELECT user_id FROM {WRITERS}")
+        if not people:
+            return 0
+        seen = f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})"
+        return int(connection.execute(seen).fetchall()[0][0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,8 @@ one of them, so reading or erasing a person touches a sixteenth of the data."""
 class DataFile:
     """One Parquet file: its path inside the workspace, its bucket (-1: not per user), commit, row count and run.
 
-    `run` is empty in workspaces written before runs could be undone.
+    `run` is empty in workspaces written before runs could be undone. `of` is among how many buckets this is one, a
+    multiple of the manifest's number; 0 where it is that number: a large load is spread over more files.
     """
 
     path: str
@@ -36,6 +37,7 @@ class DataFile:
     seq: int
     rows: int
     run: str = ""
+    of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,12 @@ class Manifest:
             tables[name] = tables.get(name, ()) + added
         return replace(self, seq=run.seq, tables=tables, runs=(*self.runs, run))
 
+    def files_of(self, name: str, numbers: Collection[int]) -> list[DataFile]:
+        """The files of a table that rows of some users may be in, given the users' numbers (`store.number_of`)."""
+        files = self.tables.get(name, ())
+        wanted = {of: {number % (of or self.buckets) for number in numbers} for of in {file.of for file in files}}
+        return [file for file in files if file.bucket in wanted[file.of]]
+
     def to_json(self) -> str:
         """The manifest as stored."""
         return json.dumps(
@@ -108,7 +116,11 @@ class Manifest:
 
 
 def _files_to_json(tables: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
-    return {name: [[f.path, f.bucket, f.seq, f.rows, f.run] for f in files] for name, files in tables.items()}
+    return {name: [_file_to_json(file) for file in files] for name, files in tables.items()}
+
+
+def _file_to_json(file: DataFile) -> list[Any]:
+    return [file.path, file.bucket, file.seq, file.rows, file.run, *([file.of] if file.of else [])]
 
 
 def _runs_to_json(runs: Sequence[RunRecord]) -> list[Any]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from limner.errors import WorkspaceError
 from limner.histories.manifest import Manifest
 from limner.histories.schema import TABLES
-from limner.histories.store import Store, bucket_of, damaged, quote_path
+from limner.histories.store import Store, damaged, number_of, quote_path
 from limner.histories.texts import OWN_ROLES, TIME
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ def _entitle(store: Store, version: Manifest, rows: list[dict[str, Any]]) -> Non
 def _rows(store: Store, version: Manifest, name: str, query: str, user_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The rows of a table of users that are about some of them."""
     users = list(dict.fromkeys(user_ids))
-    buckets = {bucket_of(user, version.buckets) for user in users}
-    files = [file.path for file in version.tables.get(name, ()) if file.bucket in buckets]
+    files = [file.path for file in version.files_of(name, {number_of(user) for user in users})]
     if not files or not users:
         return []
     marks = f"({', '.join('?' * len(users))})"

@@ -7,14 +7,16 @@ the ordinal starts at nought in every load, loading a file twice gives the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import duckdb
 
-from limner.histories.said import IDENTITY, alike_sql, said_sql
+from limner.histories.said import alike_sql, said_sql
 from limner.histories.schema import EVENT_KINDS, TABLES
 from limner.histories.store import quote_path as literal
+from limner.histories.writing import IN_ORDER
 
 Policy = Literal["keep", "drop"]
 
@@ -42,74 +44,96 @@ class Counts:
     new: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Events of a load of which it is known which are new.
+@dataclass(slots=True)
+class Settling:
+    """Finds repeats within a load and duplicates of what is stored, some users' rows after another's.
+
+    All rows of a user are in one part. Rows that may be alike stand beside each other there, with one user and one
+    time, and only for those that share a quick number too the ids are compared.
 
     Attributes:
-        counts: What became of all of them.
-        given: The fields that may have a value.
-        rows: SQL over a relation with the columns of `staged_events` that gives those of its rows that are new, with
-            their `ordinal`; `{rows}` stands for the relation.
-        event_id: SQL over such rows for their ids.
-    """
-
-    counts: Counts
-    given: frozenset[str]
-    rows: str
-    event_id: str
-
-
-def settle_events(
-    connection: duckdb.DuckDBPyConnection, policy: Policy | None, given: frozenset[str] = frozenset(IDENTITY)
-) -> Settled:
-    """Finds repeats within the load and duplicates of what is stored.
-
-    Rows that may be alike are found by a quick number; only for those the ids are compared. The staged rows stream
-    past small tables of the exceptions; they are never sorted or held whole.
-
-    Args:
-        connection: Holds `staged_events`, whose rows are told apart by `_r`, and the view `events` of the workspace.
+        connection: Holds the part, `writing.IN_ORDER`, and the view `events` of the workspace.
         policy: Keep or drop repeats of every kind; None: as `schema.EVENT_KINDS` says.
         given: The fields that may have a value.
+        narrow: Lets the view `events` show only some buckets.
+        counts: What became of the parts so far.
     """
-    alike = alike_sql(given)
-    connection.execute(
-        f"CREATE TEMP TABLE alike AS SELECT k FROM (SELECT {alike} AS k FROM staged_events)"
-        " GROUP BY k HAVING count(*) > 1"
-    )
-    some = f"WHERE {alike} IN (SELECT k FROM alike)" if _row(connection, "SELECT count(*) FROM alike")[0] else "LIMIT 0"
-    connection.execute(
-        f"CREATE TEMP TABLE said AS SELECT _r, _order, kind, {said_sql(given)} AS h FROM staged_events {some};"
-        "CREATE TEMP TABLE again AS SELECT _r, kind, (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER"
-        " AS ordinal FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1);"
-        "DELETE FROM again WHERE ordinal = 0"
-    )
-    kept_kinds = ", ".join(literal(k.name) for k in EVENT_KINDS.values() if k.repeats)
-    keeps = {"keep": "true", "drop": "false", None: f"kind IN ({kept_kinds})"}[policy]
-    kept, dropped = _row(connection, f"SELECT count(*) FILTER ({keeps}), count(*) FILTER (NOT ({keeps})) FROM again")
-    rows, event_id = "SELECT *, 0 AS ordinal FROM ({rows})", f"left({said_sql(given)}, {ID_LENGTH})"
-    if kept or dropped:
-        # Without dropped repeats; those kept are told apart by their ordinal.
-        rows = (
-            "SELECT s.*, coalesce(a.ordinal, 0) AS ordinal FROM ({rows}) s LEFT JOIN again a USING (_r)"
-            f" WHERE a.ordinal IS NULL OR ({keeps.replace('kind', 'a.kind')})"
+
+    connection: duckdb.DuckDBPyConnection
+    policy: Policy | None
+    given: frozenset[str]
+    narrow: Callable[[Collection[int]], None]
+    counts: Counts = field(default_factory=lambda: Counts(0, 0, 0, 0))
+
+    @property
+    def event_id(self) -> str:
+        """SQL over the rows left of a part for their ids."""
+        said = said_sql(self.given)
+        repeated = f"left(md5({said} || '#' || ordinal), {ID_LENGTH})"
+        return f"CASE WHEN ordinal = 0 THEN left({said}, {ID_LENGTH}) ELSE {repeated} END"
+
+    def settle(self, buckets: Collection[int]) -> None:
+        """Numbers the repeats that are kept in a part, and takes out those that are dropped and what is stored."""
+        staged = _row(self.connection, f"SELECT count(*) FROM {IN_ORDER}")[0]
+        kept, dropped = self._repeats()
+        self.counts = replace(self.counts, kept=self.counts.kept + kept, dropped=self.counts.dropped + dropped)
+        duplicates = self._duplicates(buckets)
+        self.counts = replace(
+            self.counts,
+            duplicates=self.counts.duplicates + duplicates,
+            new=self.counts.new + staged - dropped - duplicates,
         )
-        repeated = f"left(md5({said_sql(given)} || '#' || ordinal), {ID_LENGTH})"
-        event_id = f"CASE WHEN ordinal = 0 THEN {event_id} ELSE {repeated} END"
-    duplicates = 0
-    if _row(connection, "SELECT count(*) FROM (FROM events LIMIT 1)")[0]:
-        everything = rows.replace("{rows}", "SELECT * FROM staged_events")
-        connection.execute(
-            f"CREATE TEMP TABLE named AS SELECT _r, {event_id} AS event_id FROM ({everything});"
-            "CREATE TEMP TABLE held AS SELECT _r FROM named WHERE event_id IN ("
+
+    def _repeats(self) -> tuple[int, int]:
+        """Settles the repeats; returns how many were kept, and dropped."""
+        alike = alike_sql(self.given)
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT place, ts FROM (SELECT place, ts,"
+            f" lag(place) OVER () AS place_before, lag(ts) OVER () AS ts_before FROM {IN_ORDER})"
+            " WHERE place = place_before AND ts IS NOT DISTINCT FROM ts_before"
+        )
+        if not _row(self.connection, "SELECT count(*) FROM beside")[0]:
+            return 0, 0
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE alike AS SELECT k FROM ("
+            f"SELECT {alike} AS k FROM (SELECT i.* FROM {IN_ORDER} i SEMI JOIN beside b"
+            " ON i.place = b.place AND i.ts IS NOT DISTINCT FROM b.ts)) GROUP BY k HAVING count(*) > 1"
+        )
+        if not _row(self.connection, "SELECT count(*) FROM alike")[0]:
+            return 0, 0
+        kinds = ", ".join(literal(kind.name) for kind in EVENT_KINDS.values() if kind.repeats)
+        keeps = {"keep": "true", "drop": "false", None: f"kind IN ({kinds})"}[self.policy]
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE said AS SELECT rowid AS r, _order, kind, {said_sql(self.given)} AS h"
+            f" FROM {IN_ORDER} WHERE {alike} IN (SELECT k FROM alike);"
+            f"CREATE OR REPLACE TEMP TABLE again AS SELECT r, {keeps} AS keeps,"
+            " (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER AS ordinal"
+            " FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1);"
+            "DELETE FROM again WHERE ordinal = 0"
+        )
+        kept, dropped = _row(self.connection, "SELECT count(*) FILTER (keeps), count(*) FILTER (NOT keeps) FROM again")
+        if kept:
+            self.connection.execute(
+                f"UPDATE {IN_ORDER} SET ordinal = a.ordinal FROM again a WHERE a.r = {IN_ORDER}.rowid AND a.keeps"
+            )
+        if dropped:
+            self.connection.execute(f"DELETE FROM {IN_ORDER} WHERE rowid IN (SELECT r FROM again WHERE NOT keeps)")
+        return kept, dropped
+
+    def _duplicates(self, buckets: Collection[int]) -> int:
+        """Takes out what the workspace holds already; returns how many rows that were."""
+        self.narrow(buckets)
+        if not _row(self.connection, "SELECT count(*) FROM (FROM events LIMIT 1)")[0]:
+            return 0
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE named AS SELECT rowid AS r, {self.event_id} AS event_id FROM {IN_ORDER};"
+            "CREATE OR REPLACE TEMP TABLE held AS SELECT r FROM named WHERE event_id IN ("
             "SELECT event_id FROM events SEMI JOIN named USING (event_id))"
         )
-        duplicates = _row(connection, "SELECT count(*) FROM held")[0]
-        if duplicates:
-            rows = f"SELECT * FROM ({rows}) ANTI JOIN held USING (_r)"
-    staged = _row(connection, "SELECT count(*) FROM staged_events")[0]
-    return Settled(Counts(kept, dropped, duplicates, staged - dropped - duplicates), given, rows, event_id)
+        held = _row(self.connection, "SELECT count(*) FROM held")[0]
+        if held:
+            self.connection.execute(f"DELETE FROM {IN_ORDER} WHERE rowid IN (SELECT r FROM held)")
+        return held
 
 
 def settle_things(connection: duckdb.DuckDBPyConnection, kind: str) -> Counts:

@@ -106,6 +106,11 @@ class Table:
         return 20_480 if self.name == "events" else 4_096
 
     @property
+    def most(self) -> int:
+        """About how many rows a file has at most: to find one user's, all that is said of its groups is read."""
+        return 24 * self.group
+
+    @property
     def order(self) -> tuple[str, ...]:
         """The columns by which the rows of a file are sorted, so that those of one user or item are found quickly."""
         return _ORDERS.get(self.name, (self.user,) if self.user else ())

@@ -55,10 +55,15 @@ def quote_path(path: Path | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def bucket_of(user: str, buckets: int) -> int:
-    """The bucket of a user: the lower half of the id's MD5 as DuckDB's `md5_number_lower` reads it."""
+def number_of(user: str) -> int:
+    """The number of a user, of which the rest is the bucket: the lower half of the id's MD5, as `md5_number_lower`."""
     digest = hashlib.md5(user.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[8:], "little") % buckets
+    return int.from_bytes(digest[8:], "little")
+
+
+def bucket_of(user: str, buckets: int) -> int:
+    """The bucket of a user among so many."""
+    return number_of(user) % buckets
 
 
 def arrow(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
@@ -179,9 +184,9 @@ class Store:
             if people:
                 define_people(connection, self._parquet(version.tables["identities"]))
                 users = None if users is None else with_members(connection, users)
-            buckets = None if users is None else {bucket_of(user, version.buckets) for user in users}
+            numbers = None if users is None else {number_of(user) for user in users}
             for table in chosen.values():
-                self._define(connection, table, version, buckets if table.user else None, people)
+                self._define(connection, table, version, numbers if table.user else None, people)
             if {"events", "items"} <= set(chosen):
                 connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
             if "traits" in chosen:
@@ -204,10 +209,11 @@ class Store:
         connection: duckdb.DuckDBPyConnection,
         table: Table,
         version: Manifest,
-        buckets: Collection[int] | None,
+        numbers: Collection[int] | None,
         people: bool,
     ) -> None:
-        files = [f for f in version.tables.get(table.name, ()) if buckets is None or f.bucket in buckets]
+        every = version.tables.get(table.name, ())
+        files = every if numbers is None else version.files_of(table.name, numbers)
         source, kind = f"empty_{table.name}", "TEMP TABLE"
         if not files or table.grown:
             connection.register(f"empty_{table.name}", table.schema.empty_table())
@@ -232,7 +238,7 @@ class Store:
         Not for a version with merged ids, whose views have a shape of their own.
         """
         files = version.tables.get(name, ())
-        chosen = [file for file in files if file.bucket in buckets]
+        chosen = [file for file in files if file.bucket % version.buckets in buckets]
         if files:
             shown = f"SELECT * FROM {self._parquet(chosen or files)}{'' if chosen else ' WHERE false'}"
             connection.execute(f"CREATE OR REPLACE VIEW raw_{name} AS {shown}")
@@ -285,6 +291,16 @@ class Store:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file written for a commit, as the manifest will name it (`manifest.DataFile`)."""
+
+    path: Path
+    bucket: int
+    rows: int
+    of: int
+
+
 @dataclass
 class Commit:
     """Files being written for one commit. Made by `Store.commit`."""
@@ -294,7 +310,7 @@ class Commit:
     run: str
     started: str = field(default_factory=utc_now)
     summary: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, list[tuple[Path, int, int]]] = field(default_factory=dict)
+    files: dict[str, list[Written]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
     seq: int | None = None
     undone: int = 0
@@ -308,10 +324,11 @@ class Commit:
             connection.register("incoming", rows)
             return self.add_query(name, connection, "SELECT * FROM incoming")
 
-    def add_query(self, name: str, connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    def add_query(self, name: str, connection: duckdb.DuckDBPyConnection, query: str, *, split: int = 1) -> int:
         """Adds the rows of a query run on `connection`, out of core; returns how many.
 
-        The query's columns are matched by name and cast to the table's types; columns it lacks are null.
+        The query's columns are matched by name and cast to the table's types; columns it lacks are null. The rows of
+        each bucket go to so many files as `split` says.
 
         Raises:
             WorkspaceError: The workspace cannot be written, or a row of a table of users has no user.
@@ -321,12 +338,19 @@ class Commit:
         folder = self.new_folder(name)
         # One user's rows stand together, so that reading one touches one group of rows of a file.
         order = f"ORDER BY {', '.join(table.order)}" if table.order else ""
-        bucket = f"(md5_number_lower({table.user}) % {version.buckets})::INTEGER" if table.user else "-1"
+        bucket = f"(md5_number_lower({table.user}) % {version.buckets * split})::INTEGER" if table.user else "-1"
         chosen = self._chosen(table, connection, query)
         copied = f"SELECT {chosen}, {bucket} AS bucket FROM ({query}) {order}"
         rows = self._copy(table, connection, copied, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
-        self.take(name, folder)
+        self.take(name, folder, split)
         return rows
+
+    def split(self, name: str, rows: int) -> int:
+        """Over how many files the rows of each bucket are best spread, for so many rows of all buckets."""
+        split = 1
+        while rows > self.store.manifest().buckets * split * TABLES[name].most:
+            split *= 2
+        return split
 
     def write_file(self, name: str, connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
         """Writes rows as `add_query` does, in the order of the query, to one file below a folder of `new_folder`."""
@@ -354,14 +378,21 @@ class Commit:
             ) from error
         return int(written[0]) if written else 0
 
-    def take(self, name: str, folder: Path) -> None:
-        """Takes the files of a folder of `new_folder`, one folder `bucket=N` for each bucket, into the commit."""
+    def take(self, name: str, folder: Path, split: int = 1) -> None:
+        """Takes the files of a folder of `new_folder`, one folder `bucket=N` for each bucket, into the commit.
+
+        Args:
+            name: The table.
+            folder: The folder.
+            split: How many buckets of the folder are one of the manifest.
+        """
+        of = self.store.manifest().buckets * split if split > 1 else 0
         added = self.files.setdefault(name, [])
         for path in sorted(folder.glob("bucket=*/*.parquet")):
             number = path.parent.name.removeprefix("bucket=")
             if not number.lstrip("-").isdecimal():
                 raise WorkspaceError(f"A row for the table {name} has no {TABLES[name].user}. Leave such rows out.")
-            added.append((path, int(number), _row_count(path)))
+            added.append(Written(path, int(number), _row_count(path), of))
 
     def new_folder(self, name: str) -> Path:
         """A new folder for files of a table, remembered so that `discard` finds it."""
@@ -396,17 +427,16 @@ class Commit:
                     f"Another limner process changed {self.store.path} while `{self.command}` was running. "
                     "Nothing was lost; run the command again."
                 )
-            files = {
-                name: tuple(
-                    DataFile(path.relative_to(self.store.path).as_posix(), bucket, seq, rows, self.run)
-                    for path, bucket, rows in added
-                )
-                for name, added in self.files.items()
-            }
+            files = {name: tuple(map(self._named, added)) for name, added in self.files.items()}
             record = RunRecord(self.run, self.command, self.started, utc_now(), max(seq, manifest.seq), self.summary)
             manifest = manifest.with_commit(files, record)
             write_manifest(self.store._manifest_path, manifest)
             self.store.sweep(manifest)
+
+    def _named(self, file: Written) -> DataFile:
+        """A file as the manifest names it."""
+        path = file.path.relative_to(self.store.path).as_posix()
+        return DataFile(path, file.bucket, self._sequence(), file.rows, self.run, file.of)
 
     def _conflicts(self, manifest: Manifest, seq: int) -> bool:
         """Whether a table of this commit was written by a commit that this one did not see, or a run was taken back."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from limner.errors import DataError
-from limner.histories.repeats import Settled
+from limner.histories.repeats import Settling
 from limner.histories.schema import TABLES
 from limner.histories.staging import Statement, streamed
 from limner.histories.writing import Rows
@@ -39,25 +39,25 @@ class Staging:
             self.files[path] = _state(path)
 
     def finish(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Makes `staged_KIND` show all staged rows, each with `_r`, which no other has."""
+        """Makes `staged_KIND` show all staged rows."""
         connection.execute(f"ALTER TABLE staged_{self.kind} RENAME TO kept_{self.kind}")
         connection.execute(f"CREATE TEMP VIEW staged_{self.kind} AS {self.query()}")
 
     def query(self, among: str = "") -> str:
         """SQL for the staged rows: everyone's, or at least those of the users in a table."""
-        kept = f"SELECT * EXCLUDE (_reason), rowid AS _r FROM kept_{self.kind}"
-        # Rows kept are numbered from nought, so that numbers below it are free for the others.
-        read = [f"SELECT *, -1 - _order AS _r FROM ({streamed(*stream, among)})" for stream in self.streams]
+        kept = f"SELECT * EXCLUDE (_reason) FROM kept_{self.kind}"
+        read = [f"SELECT * FROM ({streamed(*stream, among)})" for stream in self.streams]
         return " UNION ALL ".join([kept, *read])
 
-    def rows(self, settled: Settled) -> Rows:
-        """What is new of the staged events, without the columns that none of them has."""
+    def rows(self, settling: Settling, count: int) -> Rows:
+        """The staged events, about so many, without the columns that none of them has."""
         held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"attrs", "source"}]
-        chosen = ", ".join([*held, "_said_attrs", "ordinal"])
+        chosen = ", ".join([*held, "_said_attrs", "_order"])
         return Rows(
-            lambda among: f"SELECT {chosen} FROM ({settled.rows.replace('{rows}', self.query(among))})",
-            settled.counts.new,
-            {"event_id": settled.event_id},
+            lambda among: f"SELECT {chosen} FROM ({self.query(among)})",
+            count,
+            settling.settle,
+            {"event_id": settling.event_id},
         )
 
     def check(self) -> None:

@@ -1,26 +1,33 @@
 """Writing many rows of users: bucket by bucket, some buckets at a time, so that memory does not grow with the load.
 
-The rows of some buckets are sorted in one go and each bucket's are then copied to its file. Where the rows come from is
-read once for each such part, and only the rows of the part's users are looked at any further.
+Each user gets a number that grows with bucket and id. The rows of some buckets are sorted by it in one go, what of them
+is new is settled, and each bucket's are then copied to its file. Where the rows come from is read once for each such
+part, and only the rows of the part's users are looked at any further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
 
 from limner.histories.store import Commit
 
-AT_ONCE = 8_000_000
+AT_ONCE = 12_000_000
 """About how many rows are sorted together."""
 
 FEW = 50_000
 """Rows up to which they are written in one go."""
 
 CHOSEN = "chosen"
-"""The table of the users (`user_id`, `bucket`) whose rows a part has."""
+"""The table of the users (`user_id`, `bucket`, `place`) whose rows a part has."""
+
+IN_ORDER = "in_order"
+"""The table of a part's rows, by `place` (one number for each user) and `ts`."""
+
+WRITERS = "writers"
+"""The table of all users (`user_id`, `bucket`, `place`) of what was written last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,13 @@ class Rows:
         query: Gives SQL for the rows with `user_id`, those of users in a table alone, or everyone's for an empty name;
             it may also give rows of others.
         count: How many rows there are, about.
+        settle: Takes what is not to be written out of the table `IN_ORDER`, given the buckets that its rows are of.
         computed: SQL for columns that are computed from a row only when it is written.
     """
 
     query: Callable[[str], str]
     count: int
+    settle: Callable[[Collection[int]], None]
     computed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -51,29 +60,38 @@ def write_by_user(commit: Commit, connection: duckdb.DuckDBPyConnection, name: s
     Raises:
         WorkspaceError: The workspace cannot be written.
     """
-    columns = ", ".join(["*", *(f"{sql} AS {column}" for column, sql in rows.computed.items())])
-    if rows.count <= FEW:
-        return commit.add_query(name, connection, f"SELECT {columns} FROM ({rows.query('')})")
     buckets = commit.store.manifest().buckets
+    split = commit.split(name, rows.count)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE user_buckets AS SELECT user_id, (md5_number_lower(user_id) % {buckets})::INTEGER"
-        f" AS bucket FROM (SELECT DISTINCT user_id FROM ({rows.query('')}))"
+        f"CREATE OR REPLACE TEMP TABLE {WRITERS} AS SELECT *, row_number() OVER (ORDER BY bucket, user_id)::INTEGER"
+        f" AS place FROM (SELECT user_id, (md5_number_lower(user_id) % {buckets * split})::INTEGER AS bucket"
+        f" FROM (SELECT DISTINCT user_id FROM ({rows.query('')})))"
     )
     parts = min(max(1, round(rows.count / AT_ONCE)), buckets)
+    columns = ", ".join(["*", *(f"{sql} AS {column}" for column, sql in rows.computed.items())])
     written = 0
-    folder = commit.new_folder(name)
+    folder = None
     for part in range(parts):
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {CHOSEN} AS SELECT * FROM user_buckets WHERE bucket % {parts} = {part}"
-        )
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE in_order AS"
-            f" SELECT r.*, c.bucket FROM ({rows.query(CHOSEN if parts > 1 else '')}) r JOIN {CHOSEN} c USING (user_id)"
-            " ORDER BY c.bucket, r.user_id, r.ts"
-        )
-        for (bucket,) in connection.execute(f"SELECT DISTINCT bucket FROM {CHOSEN} ORDER BY ALL").fetchall():
-            query = f"SELECT {columns} FROM in_order WHERE bucket = {bucket}"
+        _sort(connection, rows, f"bucket % {buckets} % {parts} = {part}" if parts > 1 else "")
+        rows.settle([bucket for bucket in range(buckets) if bucket % parts == part])
+        left = [row[0] for row in connection.execute(f"SELECT DISTINCT bucket FROM {IN_ORDER} ORDER BY ALL").fetchall()]
+        if left and rows.count <= FEW:
+            return commit.add_query(name, connection, f"SELECT {columns} FROM {IN_ORDER}")
+        for bucket in left:
+            folder = folder or commit.new_folder(name)
+            query = f"SELECT {columns} FROM {IN_ORDER} WHERE bucket = {bucket}"
             written += commit.write_file(name, connection, query, folder / f"bucket={bucket}" / "data_0.parquet")
-        connection.execute("DROP TABLE in_order")
-    commit.take(name, folder)
+    connection.execute(f"DROP TABLE {IN_ORDER}")
+    if folder:
+        commit.take(name, folder, split)
     return written
+
+
+def _sort(connection: duckdb.DuckDBPyConnection, rows: Rows, among: str) -> None:
+    """Makes the table of a part's rows, given SQL for its buckets, or nothing where it is all of them."""
+    connection.execute(f"DROP TABLE IF EXISTS {IN_ORDER}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {CHOSEN} AS SELECT * FROM {WRITERS} WHERE {among or 'true'}")
+    connection.execute(
+        f"CREATE TEMP TABLE {IN_ORDER} AS SELECT r.*, 0 AS ordinal, c.bucket, c.place"
+        f" FROM ({rows.query(CHOSEN if among else '')}) r JOIN {CHOSEN} c USING (user_id) ORDER BY c.place, r.ts"
+    )
