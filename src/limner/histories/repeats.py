@@ -88,16 +88,18 @@ class Settling:
         """Settles the repeats; returns how many were kept, and dropped."""
         alike = alike_sql(self.given)
         self.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT place, ts FROM (SELECT place, ts,"
-            f" lag(place) OVER () AS place_before, lag(ts) OVER () AS ts_before FROM {IN_ORDER})"
-            " WHERE place = place_before AND ts IS NOT DISTINCT FROM ts_before"
+            "CREATE OR REPLACE TEMP TABLE beside AS SELECT DISTINCT turn, ts FROM (SELECT turn, ts,"
+            f" lag(turn) OVER () AS turn_before, lag(ts) OVER () AS ts_before FROM {IN_ORDER})"
+            " WHERE turn = turn_before AND ts IS NOT DISTINCT FROM ts_before"
         )
         if not _row(self.connection, "SELECT count(*) FROM beside")[0]:
             return 0, 0
         self.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE alike AS SELECT k FROM ("
-            f"SELECT {alike} AS k FROM (SELECT i.* FROM {IN_ORDER} i SEMI JOIN beside b"
-            " ON i.place = b.place AND i.ts IS NOT DISTINCT FROM b.ts)) GROUP BY k HAVING count(*) > 1"
+            f"CREATE OR REPLACE TEMP TABLE near AS SELECT r, {alike} AS k"
+            f" FROM (SELECT i.*, i.rowid AS r FROM {IN_ORDER} i SEMI JOIN beside b"
+            " ON i.turn = b.turn AND i.ts IS NOT DISTINCT FROM b.ts);"
+            "CREATE OR REPLACE TEMP TABLE alike AS SELECT r FROM near WHERE k IN ("
+            "SELECT k FROM near GROUP BY k HAVING count(*) > 1)"
         )
         if not _row(self.connection, "SELECT count(*) FROM alike")[0]:
             return 0, 0
@@ -105,7 +107,7 @@ class Settling:
         keeps = {"keep": "true", "drop": "false", None: f"kind IN ({kinds})"}[self.policy]
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE said AS SELECT rowid AS r, _order, kind, {said_sql(self.given)} AS h"
-            f" FROM {IN_ORDER} WHERE {alike} IN (SELECT k FROM alike);"
+            f" FROM {IN_ORDER} WHERE rowid IN (SELECT r FROM alike);"
             f"CREATE OR REPLACE TEMP TABLE again AS SELECT r, {keeps} AS keeps,"
             " (row_number() OVER (PARTITION BY h ORDER BY _order) - 1)::INTEGER AS ordinal"
             " FROM said WHERE h IN (SELECT h FROM said GROUP BY h HAVING count(*) > 1);"

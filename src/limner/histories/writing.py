@@ -21,13 +21,13 @@ FEW = 50_000
 """Rows up to which they are written in one go."""
 
 CHOSEN = "chosen"
-"""The table of the users (`user_id`, `bucket`, `place`) whose rows a part has."""
+"""The table of the users (`user_id`, `bucket`, `turn`) whose rows a part has."""
 
 IN_ORDER = "in_order"
-"""The table of a part's rows, by `place` (one number for each user) and `ts`."""
+"""The table of a part's rows, by `turn` (one number for each user) and `ts`."""
 
 WRITERS = "writers"
-"""The table of all users (`user_id`, `bucket`, `place`) of what was written last."""
+"""The table of all users (`user_id`, `bucket`, `turn`) of what was written last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def write_by_user(commit: Commit, connection: duckdb.DuckDBPyConnection, name: s
     split = commit.split(name, rows.count)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {WRITERS} AS SELECT *, row_number() OVER (ORDER BY bucket, user_id)::INTEGER"
-        f" AS place FROM (SELECT user_id, (md5_number_lower(user_id) % {buckets * split})::INTEGER AS bucket"
+        f" AS turn FROM (SELECT user_id, (md5_number_lower(user_id) % {buckets * split})::INTEGER AS bucket"
         f" FROM (SELECT DISTINCT user_id FROM ({rows.query('')})))"
     )
     parts = min(max(1, round(rows.count / AT_ONCE)), buckets)
@@ -74,12 +74,12 @@ def write_by_user(commit: Commit, connection: duckdb.DuckDBPyConnection, name: s
     for part in range(parts):
         _sort(connection, rows, f"bucket % {buckets} % {parts} = {part}" if parts > 1 else "")
         rows.settle([bucket for bucket in range(buckets) if bucket % parts == part])
-        left = [row[0] for row in connection.execute(f"SELECT DISTINCT bucket FROM {IN_ORDER} ORDER BY ALL").fetchall()]
-        if left and rows.count <= FEW:
-            return commit.add_query(name, connection, f"SELECT {columns} FROM {IN_ORDER}")
-        for bucket in left:
+        if rows.count <= FEW:
+            some = connection.execute(f"FROM {IN_ORDER} LIMIT 1").fetchall()
+            return commit.add_query(name, connection, f"SELECT {columns} FROM {IN_ORDER}") if some else 0
+        for bucket, first, last in _left(connection):
             folder = folder or commit.new_folder(name)
-            query = f"SELECT {columns} FROM {IN_ORDER} WHERE bucket = {bucket}"
+            query = f"SELECT {columns} FROM {IN_ORDER} WHERE turn BETWEEN {first} AND {last}"
             written += commit.write_file(name, connection, query, folder / f"bucket={bucket}" / "data_0.parquet")
     connection.execute(f"DROP TABLE {IN_ORDER}")
     if folder:
@@ -87,11 +87,20 @@ def write_by_user(commit: Commit, connection: duckdb.DuckDBPyConnection, name: s
     return written
 
 
+def _left(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, int]]:
+    """The buckets that have rows in a part, each with the first and the last turn of its users."""
+    found: list[tuple[int, int, int]] = connection.execute(
+        f"SELECT bucket, min(turn), max(turn) FROM {CHOSEN}"
+        f" SEMI JOIN (SELECT DISTINCT turn FROM {IN_ORDER}) USING (turn) GROUP BY bucket ORDER BY bucket"
+    ).fetchall()
+    return found
+
+
 def _sort(connection: duckdb.DuckDBPyConnection, rows: Rows, among: str) -> None:
     """Makes the table of a part's rows, given SQL for its buckets, or nothing where it is all of them."""
     connection.execute(f"DROP TABLE IF EXISTS {IN_ORDER}")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {CHOSEN} AS SELECT * FROM {WRITERS} WHERE {among or 'true'}")
     connection.execute(
-        f"CREATE TEMP TABLE {IN_ORDER} AS SELECT r.*, 0 AS ordinal, c.bucket, c.place"
-        f" FROM ({rows.query(CHOSEN if among else '')}) r JOIN {CHOSEN} c USING (user_id) ORDER BY c.place, r.ts"
+        f"CREATE TEMP TABLE {IN_ORDER} AS SELECT r.*, 0 AS ordinal, c.turn"
+        f" FROM ({rows.query(CHOSEN if among else '')}) r JOIN {CHOSEN} c USING (user_id) ORDER BY c.turn, r.ts"
     )
