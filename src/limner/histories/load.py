@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,6 @@ FRAME = "frame"
 
 SHIFT = 1 << 40
 """Rows one source may have; the place of a row in a load is its source's number times this plus its own number."""
-
 
 FRAME_NUMBER = (1 << 22) - 1
 """The number of a frame among the sources of a load: the last one possible."""
@@ -334,21 +334,16 @@ class _Load:
         self, connection: duckdb.DuckDBPyConnection, commit: Commit, manifest: Manifest, quarantine: Quarantine
     ) -> Counts:
         """Writes the staged events that are new, some users' after another's."""
-
-        def narrow(buckets: Collection[int]) -> None:
-            self.store.narrow(connection, manifest, "events", buckets)
-
-        staging = self.staging["events"]
+        staging, narrow = self.staging["events"], partial(self.store.narrow, connection, manifest, "events")
         settling = Settling(connection, self.repeats, staging.given, narrow)
         write_by_user(commit, connection, "events", staging.rows(settling, self.rows - quarantine.count))
         return settling.counts
 
     def _users(self, connection: duckdb.DuckDBPyConnection) -> int:
         """How many users were seen."""
-        people = [f"SELECT user_id FROM staged_{kind}" for kind in sorted(self.staged - {"events", "items"})]
-        if "events" in self.staged:
-            people.append(f"SELECT user_id FROM {WRITERS}")
-        if not people:
+        tables = [WRITERS if kind == "events" else f"staged_{kind}" for kind in sorted(self.staged - {"items"})]
+        if not tables:
             return 0
-        seen = f"SELECT count(DISTINCT user_id) FROM ({' UNION ALL '.join(people)})"
+        people = " UNION ALL ".join(f"SELECT user_id FROM {table}" for table in tables)
+        seen = f"SELECT count(DISTINCT user_id) FROM ({people})"
         return int(connection.execute(seen).fetchall()[0][0])

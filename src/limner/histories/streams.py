@@ -58,7 +58,7 @@ class Staging:
 
     def rows(self, settling: Settling, count: int) -> Rows:
         """The staged events, about so many, without the columns that none of them has."""
-        held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"attrs", "source"}]
+        held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"attrs", "source", "ts"}]
         # One of few names takes a byte to sort, and not sixteen.
         sources = ", ".join(sorted(map(literal, self.sources)))
         short = {"source": f"source::ENUM({sources}) AS source"} if 0 < len(self.sources) <= FEW_SOURCES else {}
