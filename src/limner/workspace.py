@@ -211,13 +211,18 @@ class Workspace:
         users = [*again, *touched.new, *(touched.unread if unread else ())]
         left = 0 if unread else len(touched.unread)
         told = refreshed = None
-        if users:
+        if users or touched.unfinished:
             told = self.extract(
-                users, plan=plan, progress=progress, budget=budget, max_tokens=max_tokens, max_seconds=max_seconds
+                [*users, *touched.unfinished],
+                plan=plan,
+                progress=progress,
+                budget=budget,
+                max_tokens=max_tokens,
+                max_seconds=max_seconds,
             )
         refilled = refill(store, run=told.run if told else None)  # Also of those read before a run that was stopped.
-        if told or refilled != Refilled():
-            with Index.open(store.path) as index:
+        with Index.open(store.path) as index:  # Behind, too, where an update died before it came to the index.
+            if told or refilled != Refilled() or index.behind(store):
                 refreshed = index.refresh(store)
         return UpdateSummary(
             loaded,

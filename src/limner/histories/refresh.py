@@ -33,7 +33,7 @@ def refresh_facts(store: Store, run: str) -> int:
 
     Recency and trends are counted back from the workspace's newest event, and a count is unknown until the workspace
     has anything of its kind. When new rows change either, the facts of everyone are computed again: those of before
-    could not be compared with those of now.
+    could not be compared with those of now. So they are, too, where a run died between the two.
     """
     tables = store.manifest().tables
     if not tables.get("facts"):
@@ -41,11 +41,9 @@ def refresh_facts(store: Store, run: str) -> int:
     with store.read() as connection:
         stale = [str(row[0]) for row in connection.execute(_STALE).fetchall()]
         known = connection.execute("SELECT count(*) FROM facts").fetchall()[0][0]
-    if not stale:
-        return 0
-    if known == 0:
+    if stale and known == 0:
         return aggregate(store, run=run)
-    refreshed = aggregate(store, run=run, users=stale)
+    refreshed = aggregate(store, run=run, users=stale) if stale else 0
     with store.read() as connection:
         comparable = connection.execute(_COMPARABLE).fetchall()[0][0]
     return refreshed if comparable else aggregate(store, run=run)

@@ -141,6 +141,18 @@ class Index:
             except DamagedIndex:
                 return self._rebuild(store, progress)
 
+    def behind(self, store: Store) -> bool:
+        """Whether something is indexed, and not what the workspace holds now: the tables changed, or a refresh died.
+
+        Raises:
+            WorkspaceError: The Chroma server does not answer.
+        """
+        chroma, mark = self._connected(), self._mark(store)
+        marks = [chroma.mark(kind) for kind in KINDS]
+        return any(known != mark for known in marks) and any(
+            known or chroma.count(kind) for known, kind in zip(marks, KINDS, strict=True)
+        )
+
     def rebuild(self, store: Store, progress: Progress | None = None) -> Refreshed:
         """Throws all vectors away, bytes on disk included, and makes them again from the present tables.
 
@@ -224,7 +236,7 @@ class Index:
 
     def _refresh(self, store: Store, progress: Progress | None, *, rebuilt: bool = False) -> Refreshed:
         chroma = self._connected()
-        mark = {"space": self._space.name, "version": _version(store)}
+        mark = self._mark(store)
         marks = [chroma.mark(kind) for kind in KINDS]
         if all(known == mark for known in marks):
             return Refreshed(0, 0, sum(chroma.count(kind) for kind in KINDS), rebuilt)
@@ -243,6 +255,10 @@ class Index:
         for kind in KINDS:
             chroma.set_mark(kind, mark)
         return Refreshed(len(fresh), len(gone), len(wanted) - len(fresh), rebuilt)
+
+    def _mark(self, store: Store) -> dict[str, str]:
+        """What is noted beside the vectors of the workspace's present tables."""
+        return {"space": self._space.name, "version": _version(store)}
 
     def _add(self, chroma: Chroma, fresh: list[Document], progress: Progress | None) -> None:
         for start in range(0, len(fresh), _EMBEDDED_AT_ONCE):

@@ -40,12 +40,20 @@ PERSONAS = Kind(
     "personas",
     sources="SELECT user_id, to_json(f)::VARCHAR AS words FROM (SELECT * EXCLUDE (run, seq) FROM facts) f"
     " UNION ALL SELECT user_id, to_json(s)::VARCHAR FROM (SELECT * EXCLUDE (run, seq) FROM signals) s"
-    " UNION ALL SELECT user_id, concat('declared ', attrs) FROM users",
+    " UNION ALL SELECT user_id, concat('declared ', attrs) FROM users"
+    " UNION ALL SELECT user_id, concat('read ', max(seq)) FROM raw_extractions GROUP BY user_id",
     stored="SELECT user_id, traits_key AS key FROM personas",
     shared=None,
     results=frozenset({"personas", "traits", "segments", "memberships"}),
 )
-"""What a persona is made of: the user's facts, signals and profile."""
+"""What a persona is made of: the user's facts, signals and profile, and which reading it tells of."""
+
+_STORED = """
+SELECT user_id, traits_key
+FROM personas p LEFT JOIN (SELECT user_id, max(seq) AS read FROM raw_extractions GROUP BY user_id) USING (user_id)
+WHERE user_id IN (SELECT unnest($1::VARCHAR[])) AND p.seq > coalesce(read, -1)
+"""
+"""Content addresses of the personas of some users that are newer than what was read of them."""
 
 MADE_BY = "portrait.v4"
 """Version of merging, checking and plain sentences: personas made by another one are made again."""
@@ -219,9 +227,8 @@ def _due(store: Store, client: Client | None, settled: Settled, names: Names) ->
     """The users whose persona is not what it would be now."""
     for start in range(0, len(settled.open), LOOKED_AT):
         users = settled.open[start : start + LOOKED_AT]
-        with store.read(tables=("personas",)) as db:
-            among = "WHERE user_id IN (SELECT unnest($1::VARCHAR[]))"
-            keys = dict(db.execute(f"SELECT user_id, traits_key FROM personas {among}", [users]).fetchall())
+        with store.read(tables=("personas", "extractions")) as db:
+            keys = dict(db.execute(_STORED, [users]).fetchall())
         for user in read_evidence(store, users):
             traits = merge(user.signals, names=names, declared=user.declared, at=user.at)
             key = _key(user.facts, traits, user.lang, client)
