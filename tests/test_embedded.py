@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,12 @@ def test_a_file_that_cannot_be_run_is_a_clear_error(case: str, tmp_path: Path) -
     assert str(bad) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
+
+@pytest.mark.model
+def test_counting_tokens_looks_into_the_file_once(client: Client) -> None:
+    assert client.counter is not None
+    client.counter.count(question("The first one loads the model."))
+    started = time.perf_counter()
+    counted = [client.counter.count(question(f"Review {number}: it works.")) for number in range(100)]
+    assert min(counted) > 10
+    assert time.perf_counter() - started < 5  # Reading the file's table of contents takes 0.3 s each time.

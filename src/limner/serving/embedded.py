@@ -61,6 +61,7 @@ class EmbeddedEngine:
         """
         self._concurrency = concurrency or CONCURRENCY
         self._source: KnownModel | Path
+        self._prepared: Weights | None = None
         self._give_up_at = math.inf
         if _names_a_file(spec.name):
             self._source = Path(spec.name).expanduser()
@@ -103,6 +104,12 @@ class EmbeddedEngine:
                 one.handle.cancel()
 
     def _weights(self) -> Weights:
+        """The weights, fetched and looked into once: each question needs them."""
+        if self._prepared is None:
+            self._prepared = self._prepare()
+        return self._prepared
+
+    def _prepare(self) -> Weights:
         source = self._source
         if isinstance(source, Path):
             with progress_on_stderr(f"Preparing {source.name}") as progress:
