@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,3 +85,13 @@ def data_folder() -> Path:
     if not named or not Path(named).is_dir():
         pytest.skip("LIMNER_TEST_DATA does not name the evaluation data folder")
     return Path(named)
+
+
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """What a test starts hears Ctrl-C: a shell script's background jobs ignore it, and so does what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

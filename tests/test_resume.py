@@ -207,16 +207,7 @@ def wait_for(model: Counted, calls: int) -> None:
         time.sleep(0.001)
 
 
-@contextmanager
-def listening_to_ctrl_c() -> Iterator[None]:
-    """A shell script's background jobs ignore Ctrl-C, and so does what they start; here a child hears it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_says_so_and_loses_nothing(
     model: Counted, clean: tuple[int, list[Any], list[Any]], tmp_path: Path
 ) -> None:
@@ -226,7 +217,7 @@ def test_ctrl_c_says_so_and_loses_nothing(
     model.alarm = before + calls // 2
     model.reached.clear()
     model.release.clear()
-    with listening_to_ctrl_c(), extract(tmp_path / "w", model) as process:
+    with extract(tmp_path / "w", model) as process:
         assert model.reached.wait(60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -216,6 +216,7 @@ def test_a_server_that_is_up_is_used_and_left_up(tmp_path: Path, weights: Path) 
     assert not list((tmp_path / "cache" / "servers").glob("*.json"))
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_models_serve_runs_until_ctrl_c(tmp_path: Path, weights: Path) -> None:
     command = [sys.executable, "-m", "limner", "models", "serve", f"vllm:{weights}", "--json"]
     run = subprocess.Popen(
