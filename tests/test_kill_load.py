@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
-import signal
-import time
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from killing import processes, run
 from limner.histories.load import ingest
 from limner.histories.store import Store
 from limner.histories.undo import undo
@@ -49,40 +46,20 @@ def load(workspace: Path, source: Path) -> None:
     ingest(Store.open(workspace, create=True), [source])
 
 
-def processes() -> BaseContext:
-    """Processes that have the library loaded already, so that the moments fall into the work and not before it."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["limner.histories.load", "limner.histories.guessing"])
-    return context
-
-
-def seconds(context: BaseContext, workspace: Path, source: Path, kill_after: float | None = None) -> float:
-    started = time.perf_counter()
-    process = context.Process(target=load, args=(workspace, source))
-    process.start()
-    process.join(kill_after)
-    if process.exitcode is None and kill_after is not None:
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return time.perf_counter() - started
-
-
 def test_killed_at_twenty_moments_it_has_all_or_nothing_and_ends_the_same(tmp_path: Path) -> None:
-    context = processes()
+    context = processes("limner.histories.load", "limner.histories.guessing")
     first, second = write(tmp_path / "a.csv", 0), write(tmp_path / "b.csv", ROWS)
-    seconds(context, tmp_path / "clean", first)
-    took = seconds(context, tmp_path / "clean", second)
+    run(context, load, tmp_path / "clean", first)
+    took = run(context, load, tmp_path / "clean", second).seconds
     clean = look(Store.open(tmp_path / "clean"))
     assert len(clean["events"]) == 2 * ROWS
     at = random.Random(11)
     workspace, killed = tmp_path / "w", 0
-    seconds(context, workspace, first)
+    run(context, load, workspace, first)
     store = Store.open(workspace)
     before = len(store.rows("SELECT event_id FROM events"))
     for _ in range(MOMENTS):
-        seconds(context, workspace, second, kill_after=at.uniform(0.02, took))
+        run(context, load, workspace, second, kill_after=at.uniform(0.02, took))
         events = store.rows("SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events")[0]
         assert events["n"] == events["ids"]
         assert events["n"] in (before, 2 * ROWS)
@@ -90,7 +67,7 @@ def test_killed_at_twenty_moments_it_has_all_or_nothing_and_ends_the_same(tmp_pa
         while store.rows("SELECT count(*) AS n FROM events")[0]["n"] != before:
             undo(store)
     assert killed >= MOMENTS // 4
-    seconds(context, workspace, second)
+    run(context, load, workspace, second)
     assert look(store) == clean
     store.sweep(store.manifest(), older=0)
     assert look(store) == clean

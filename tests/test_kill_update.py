@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Iterator
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import plausible
+from killing import processes, run
 from limner import Workspace
 from limner.histories.store import Store
 from limner.retrieval.index import Index
@@ -29,6 +27,7 @@ pytestmark = [
 ]
 
 MOMENTS, USERS = 20, 10
+LOADED = ("limner.histories.load", "limner.histories.guessing", "limner.agents.extractor", "limner.retrieval.index")
 TABLES = ("events", "facts", "signals", "traits", "personas", "memberships")
 
 
@@ -51,29 +50,6 @@ def reviews(path: Path, *rows: tuple[str, str, str]) -> Path:
 def update(workspace: Path, source: Path, spec: str) -> None:
     """In a process of its own."""
     Workspace(workspace, model=spec).update(source)
-
-
-def processes() -> BaseContext:
-    """Processes that have the libraries loaded already, so that the moments fall into the work and not before it."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["limner.histories.load", "limner.histories.guessing", "limner.agents.extractor", "limner.retrieval.index"]
-    )
-    return context
-
-
-def run(context: BaseContext, *arguments: object, kill_after: float | None = None) -> tuple[bool, float]:
-    """Runs an update; whether it came to its end, and how many seconds it took."""
-    started = time.perf_counter()
-    process = context.Process(target=update, args=arguments)
-    process.start()
-    process.join(kill_after)
-    if process.exitcode is None:
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0, time.perf_counter() - started
 
 
 def look(store: Store) -> dict[str, list[dict[str, Any]]]:
@@ -105,7 +81,7 @@ def assert_whole(now: dict[str, Any], before: dict[str, Any], after: dict[str, A
 
 def test_killed_at_twenty_moments_an_update_is_whole_and_ends_the_same(tmp_path: Path, model: Stub) -> None:
     """After each kill it is looked at; the next update runs after the first kill of each stage, and the last ones."""
-    context, spec = processes(), f"{model.url}#m"
+    context, spec = processes(*LOADED), f"{model.url}#m"
     first = [(f"u{n}", f"2025-01-{n + 1:02}", f"The kettle {n} is solid and quiet!") for n in range(USERS)]
     base = tmp_path / "base"
     Workspace(base, model=spec).update(reviews(tmp_path / "a.csv", *first, ("客户", "2025-01-09", "龙井很香！")))
@@ -116,7 +92,7 @@ def test_killed_at_twenty_moments_an_update_is_whole_and_ends_the_same(tmp_path:
 
     shutil.copytree(base, tmp_path / "clean")
     asked = len(model.bodies)
-    _, took = run(context, tmp_path / "clean", source, spec)
+    took = run(context, update, tmp_path / "clean", source, spec).seconds
     calls = len(model.bodies) - asked
     after, hits = look(Store.open(tmp_path / "clean")), found(tmp_path / "clean")
     assert len(after["events"]) == len(before["events"]) + len(news) + 1
@@ -126,15 +102,15 @@ def test_killed_at_twenty_moments_an_update_is_whole_and_ends_the_same(tmp_path:
     for number in range(MOMENTS):
         workspace = shutil.copytree(base, tmp_path / str(number))
         asked = len(model.bodies)
-        ended, _ = run(context, workspace, source, spec, kill_after=took * at.uniform(number, number + 1) / MOMENTS)
-        killed += not ended
+        moment = took * at.uniform(number, number + 1) / MOMENTS
+        killed += not run(context, update, workspace, source, spec, kill_after=moment).ended
         store = Store.open(workspace)
         now = look(store)
         assert_whole(now, before, after)
         stage = tuple((now[name] == before[name], now[name] == after[name]) for name in TABLES)
         if stage not in stages or number >= MOMENTS - 2:  # How far the index came, at the end, no table tells.
             stages.add(stage)
-            assert run(context, workspace, source, spec)[0]
+            assert run(context, update, workspace, source, spec).ended
             assert look(store) == after
             assert found(workspace) == hits
             assert len(model.bodies) - asked <= calls + 16  # At most what was under way is asked again.

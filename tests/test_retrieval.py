@@ -285,6 +285,24 @@ def test_damaged_vectors_are_made_again(tmp_path, monkeypatch, how):
         assert len(index.search("likes label 7", k=60)) == 60
 
 
+def test_only_what_was_indexed_is_behind(tmp_path):
+    space = FixedSpace(unit_vectors(["likes tea", "likes silk"]))
+    store = planted.write(tmp_path, traits=[planted.trait("u", "tea")])
+    with Index.open(store.path, space=space) as index:
+        assert not index.behind(store)
+        assert not (store.path / chroma.FOLDER).exists()
+        index.refresh(store)
+        assert not index.behind(store)
+        planted.write(tmp_path, traits=[planted.trait("v", "silk")])
+        assert index.behind(store)
+        index.refresh(store)
+        assert not index.behind(store)
+    damage(store.path / chroma.FOLDER, "file")
+    with Index.open(store.path, space=space) as index:
+        assert index.behind(store)
+        assert index.refresh(store).rebuilt
+
+
 def test_a_missing_workspace_is_said(tmp_path):
     with pytest.raises(WorkspaceError, match="No workspace"):
         Index.open(tmp_path / "none").search("x")

@@ -61,11 +61,6 @@ def number_of(user: str) -> int:
     return int.from_bytes(digest[8:], "little")
 
 
-def bucket_of(user: str, buckets: int) -> int:
-    """The bucket of a user among so many."""
-    return number_of(user) % buckets
-
-
 def arrow(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | None = None) -> pa.Table:
     """The answer of a query as an Arrow table. Parameters stand as `?` or `$1`."""
     return connection.sql(query, params=parameters or None).to_arrow_table()

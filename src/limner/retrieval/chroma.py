@@ -79,6 +79,11 @@ class Chroma:
         """
         return cls(Path(store_path), os.environ.get(SERVER) or None)
 
+    @staticmethod
+    def made(store_path: Path) -> bool:
+        """Whether there may be vectors of the workspace: in its folder, or on the server that the environment names."""
+        return bool(os.environ.get(SERVER)) or (store_path / FOLDER).exists()
+
     @property
     def remote(self) -> bool:
         """Whether the vectors are on a server."""

@@ -147,11 +147,16 @@ class Index:
         Raises:
             WorkspaceError: The Chroma server does not answer.
         """
-        chroma, mark = self._connected(), self._mark(store)
-        marks = [chroma.mark(kind) for kind in KINDS]
-        return any(known != mark for known in marks) and any(
-            known or chroma.count(kind) for known, kind in zip(marks, KINDS, strict=True)
-        )
+        if not Chroma.made(self._path):
+            return False
+        mark = self._mark(store)
+        try:
+            chroma = self._connected()
+            marks = {kind: chroma.mark(kind) for kind in KINDS}
+            made = any(known or chroma.count(kind) for kind, known in marks.items())
+        except DamagedIndex:
+            return True
+        return made and any(known != mark for known in marks.values())
 
     def rebuild(self, store: Store, progress: Progress | None = None) -> Refreshed:
         """Throws all vectors away, bytes on disk included, and makes them again from the present tables.

@@ -49,9 +49,12 @@ PERSONAS = Kind(
 """What a persona is made of: the user's facts, signals and profile, and which reading it tells of."""
 
 _STORED = """
+WITH wanted AS (SELECT unnest($1::VARCHAR[]) AS user_id)
 SELECT user_id, traits_key
-FROM personas p LEFT JOIN (SELECT user_id, max(seq) AS read FROM raw_extractions GROUP BY user_id) USING (user_id)
-WHERE user_id IN (SELECT unnest($1::VARCHAR[])) AND p.seq > coalesce(read, -1)
+FROM (FROM personas SEMI JOIN wanted USING (user_id)) p
+LEFT JOIN (SELECT user_id, max(seq) AS read FROM raw_extractions SEMI JOIN wanted USING (user_id) GROUP BY user_id)
+USING (user_id)
+WHERE p.seq > coalesce(read, -1)
 """
 """Content addresses of the personas of some users that are newer than what was read of them."""
 
