@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
-import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,16 +12,12 @@ from limner.errors import ModelError
 from limner.serving.gguf import contents_of
 from limner.serving.grammar import grammar_of_choices, grammar_of_schema
 from limner.serving.machine import memory_gb, threads
+from limner.serving.openvino_tokenizer import OpenVinoTokenizer
 from limner.serving.request import ChatRequest, Message
 from limner.serving.weights import Weights
 
 BATCHED_TOKENS = 512
 """Tokens worked on in one step."""
-
-_SPECIAL = re.compile(
-    r"<\|[^<>\s]+\|>|</?(?:[a-z]+_[a-z_]+|s|bos|eos|pad|unk|think)>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS)\]"
-)
-"""What tokens with a meaning of their own look like in the models' vocabularies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +70,11 @@ class OpenVinoModel:
         self._numbers = itertools.count(1)
         self._warm: set[tuple[str, str]] = set()
         try:
+            self._tokenizer = OpenVinoTokenizer(weights.path)
             self._pipeline = genai.ContinuousBatchingPipeline(
-                str(weights.path), _scheduler(genai), "CPU", _properties()
+                str(weights.path), self._tokenizer.own, _scheduler(genai), "CPU", **_properties()
             )
-            self._tokenizer = self._pipeline.get_tokenizer()
-            self._control = control_tokens(self._tokenizer.get_vocab())
-            self.longest = len(self._encoded("a " * 2 * weights.context))
+            self.longest = len(self._tokenizer.encoded("a " * 2 * weights.context))
         except (RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()
             raise ModelError(
@@ -89,16 +82,8 @@ class OpenVinoModel:
             ) from error
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt's tokens, by the model's own chat template.
-
-        Control tokens that stand in a message's text are broken up first, so that no text can end its own message.
-        """
-        prompt = self._tokenizer.apply_chat_template(turns(messages, self._control), add_generation_prompt=True)
-        return self._encoded(prompt)
-
-    def _encoded(self, text: str) -> list[int]:
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        return [int(token) for token in encoded.input_ids.data[0]]
+        """The prompt's tokens, see `OpenVinoTokenizer.tokens`."""
+        return self._tokenizer.tokens(messages)
 
     def add(self, tokens: Sequence[int], request: ChatRequest) -> Any:
         """Puts a request into the batch and returns the handle that `finished` and `written` take.
@@ -139,7 +124,7 @@ class OpenVinoModel:
             else:
                 constraint.regex = request.pattern
             config.structured_output_config = constraint
-        config.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        config.set_eos_token_id(self._tokenizer.end)
         return config
 
     def step(self) -> None:
@@ -167,9 +152,9 @@ class OpenVinoModel:
                 return None
             output = outputs[0]
             ids, logprobs = list(output.generated_ids), list(output.generated_log_probs)
-            ended = bool(ids) and ids[-1] == self._tokenizer.get_eos_token_id()
+            ended = bool(ids) and ids[-1] == self._tokenizer.end
             kept = len(ids) - ended
-            text = str(self._tokenizer.decode(ids[:kept])) if kept else ""
+            text = str(self._tokenizer.own.decode(ids[:kept])) if kept else ""
         cut = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
         return Written(text, len(ids), float(sum(logprobs[:kept])), "length" if cut else "stop")
 
@@ -203,20 +188,3 @@ def _scheduler(genai: Any) -> Any:
 def _properties() -> dict[str, Any]:
     chosen = threads()
     return {} if chosen is None else {"INFERENCE_NUM_THREADS": chosen}
-
-
-def control_tokens(vocabulary: Iterable[Any]) -> re.Pattern[str]:
-    """A pattern of the control tokens of a vocabulary."""
-    names = {os.fsdecode(t) if isinstance(t, bytes) else str(t) for t in vocabulary}
-    found = sorted((name for name in names if _SPECIAL.fullmatch(name)), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, found)) or r"(?!)")
-
-
-def turns(messages: Sequence[Message], control: re.Pattern[str]) -> list[dict[str, str]]:
-    """Messages as a chat template takes them, control tokens in their texts broken up."""
-    return [{"role": m.role, "content": control.sub(_broken, m.content)} for m in messages]
-
-
-def _broken(match: re.Match[str]) -> str:
-    """A control token with a space after its first character."""
-    return f"{match[0][0]} {match[0][1:]}"

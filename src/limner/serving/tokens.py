@@ -56,12 +56,9 @@ class GgufCounter:
             ImportError: The embedded engine is not installed here.
             RuntimeError: It cannot read the file.
         """
-        import openvino_genai
+        from limner.serving.openvino_tokenizer import OpenVinoTokenizer
 
-        from limner.serving.openvino_model import control_tokens
-
-        self._tokenizer = openvino_genai.Tokenizer(str(path))
-        self._control = control_tokens(self._tokenizer.get_vocab())
+        self._tokenizer = OpenVinoTokenizer(path)
 
     def count(self, request: ChatRequest) -> int:
         """Tokens that the model reads."""
@@ -69,11 +66,7 @@ class GgufCounter:
 
     def tokens(self, request: ChatRequest) -> list[int]:
         """The tokens that the model reads."""
-        from limner.serving.openvino_model import turns
-
-        prompt = self._tokenizer.apply_chat_template(turns(request.messages, self._control), add_generation_prompt=True)
-        encoded = self._tokenizer.encode(prompt, add_special_tokens=False).input_ids.data[0]
-        return [int(token) for token in encoded]
+        return self._tokenizer.tokens(request.messages)
 
 
 def estimated_tokens(request: ChatRequest) -> int:
