@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from limner.errors import UsageError
+from limner.histories import facts
 from limner.histories.facts import aggregate
 from limner.histories.schema import EVENT_KINDS, TABLES
 from limner.histories.store import Store
@@ -219,6 +220,32 @@ def test_people_known_only_by_profile_or_tie_have_facts(tmp_path: Path) -> None:
     assert found["c"]["events"] == 0
     assert found["c"]["lang"] == "en"
     assert found["c"]["as_of"] is None
+
+
+def test_many_users_with_few_events_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {
+        "events": [
+            {
+                "event_id": str(n),
+                "user_id": f"u{n % 40}",
+                "ts": START + timedelta(days=n),
+                "kind": "view",
+                "item_id": "i",
+            }
+            for n in range(60)
+        ],
+        "users": [{"user_id": f"p{n}", "lang": "zh"} for n in range(20)],
+        "ties": [{"user_id": f"u{n}", "other_id": f"t{n}", "kind": "friend"} for n in range(20)],
+    }
+    whole, parted = store_of(tmp_path / "whole", **tables), store_of(tmp_path / "parted", **tables)
+    aggregate(whole, run="r")
+    monkeypatch.setattr(facts, "USERS_AT_ONCE", 10)
+    parts: list[Any] = []
+    narrow = parted.narrow
+    monkeypatch.setattr(parted, "narrow", lambda *given: (parts.append(given[-1]), narrow(*given)))
+    assert aggregate(parted, run="r") == 80
+    assert len(parts) == 8
+    assert facts_of(parted) == facts_of(whole)
 
 
 def test_unknown_is_not_zero(tmp_path: Path) -> None:

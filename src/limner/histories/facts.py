@@ -31,6 +31,9 @@ TOP_TIMES = 3
 AT_ONCE = 8_000_000
 """About how many events are looked at together."""
 
+USERS_AT_ONCE = 400_000
+"""About how many users' facts are computed together: their lists take memory too, however few events they have."""
+
 EVERYONE = (
     "SELECT user_id FROM (SELECT user_id FROM events UNION SELECT user_id FROM users UNION SELECT user_id FROM ties"
     " UNION SELECT other_id FROM ties) WHERE user_id <> ''"
@@ -287,8 +290,9 @@ def aggregate(store: Store, *, run: str, users: list[str] | None = None, as_of: 
         _choose(connection, users, store)
         rows = 0
         with store.commit("aggregate", run=run) as commit:
-            split = commit.split("facts", connection.execute("SELECT count(*) FROM scope").fetchall()[0][0])
-            for _ in _parts(connection, store, version, users):
+            people = connection.execute("SELECT count(*) FROM scope").fetchall()[0][0]
+            split = commit.split("facts", people)
+            for _ in _parts(connection, store, version, people if users is None else 0):
                 connection.execute(_filled(_DEED, told))
                 rows += commit.add_query("facts", connection, _filled(_FACTS, told), split=split)
             commit.summary.update(users=rows, as_of=None if moment is None else moment.isoformat())
@@ -299,17 +303,22 @@ def _filled(query: str, told: dict[str, str]) -> str:
     return Template(query).substitute(told)
 
 
-def _parts(
-    connection: duckdb.DuckDBPyConnection, store: Store, version: Manifest, users: list[str] | None
-) -> Iterator[None]:
+def _parts(connection: duckdb.DuckDBPyConnection, store: Store, version: Manifest, people: int) -> Iterator[None]:
     """For each part of the users, one after another: makes `scope`, and lets `events` show no less than their events.
 
-    Everyone's facts are computed some buckets at a time, of `AT_ONCE` events about, so that what is held in memory does
-    not grow with the workspace. Not where ids were merged: a person's events are then in several buckets.
+    Everyone's facts are computed some buckets at a time, of `AT_ONCE` events or `USERS_AT_ONCE` about, so that what is
+    held in memory does not grow with the workspace. Not where ids were merged: a person's events are then in several
+    buckets.
+
+    Args:
+        connection: A connection of `store.read`, with the table `scope`.
+        store: The workspace's tables.
+        version: What is read.
+        people: How many users there are if the facts are everyone's, else 0: those are in one part.
     """
-    events = version.tables.get("events", ())
-    many = min(max(1, round(sum(file.rows for file in events) / AT_ONCE)), version.buckets)
-    if many == 1 or users is not None or version.tables.get("identities"):
+    events = sum(file.rows for file in version.tables.get("events", ()))
+    many = min(round(max(events / AT_ONCE, people / USERS_AT_ONCE)), version.buckets)
+    if many <= 1 or not people or version.tables.get("identities"):
         yield
         return
     connection.execute(
