@@ -54,7 +54,7 @@ class Settling:
     Attributes:
         connection: Holds the part, `writing.IN_ORDER`, and the view `events` of the workspace.
         policy: Keep or drop repeats of every kind; None: as `schema.EVENT_KINDS` says.
-        given: The fields that may have a value.
+        given: The fields, and `said.OTHERS`, that may have a value.
         narrow: Lets the view `events` show only some buckets.
         counts: What became of the parts so far.
     """

@@ -12,19 +12,22 @@ IDENTITY = (
 ).split()
 """What an event says, besides `attrs`: the fields whose hash is its id. Where it was read from is no part of it."""
 
+OTHERS = "_said_attrs"
+"""The column of what an event says besides: the part of `attrs` that identifies it."""
+
 SEPARATOR = "chr(31)"
 """Between fields under the hash: the unit separator, which cleaning takes out of every value."""
 
 
-def said_sql(given: Collection[str] = IDENTITY) -> str:
-    """SQL for the hash of what an event says, given the fields that may have a value."""
+def said_sql(given: Collection[str]) -> str:
+    """SQL for the hash of what an event says, given the fields, and `OTHERS`, that may have a value."""
     return f"md5(concat({', '.join(_said_parts(given))}))"
 
 
-def alike_sql(given: Collection[str] = IDENTITY) -> str:
+def alike_sql(given: Collection[str]) -> str:
     """SQL for a number that events share if they say the same: quicker than the hash, not sure to differ otherwise."""
     fields = [f"coalesce({f}, '')" if f not in _VALUES else f for f in IDENTITY if f in given]
-    return f"hash({', '.join([*fields, _SAID_ATTRS])})"
+    return f"hash({', '.join([*fields, *_others(given)])})"
 
 
 def _said_parts(given: Collection[str]) -> list[str]:
@@ -36,11 +39,13 @@ def _said_parts(given: Collection[str]) -> list[str]:
         if field in given:
             parts += [f"repeat({SEPARATOR}, {gap})"] * (gap > 0) + [f"CAST({field} AS VARCHAR)"]
             gap = 0
-    return [*parts, f"repeat({SEPARATOR}, {gap + 1})", _SAID_ATTRS]
+    return [*parts, f"repeat({SEPARATOR}, {gap + 1})", *_others(given)]
+
+
+def _others(given: Collection[str]) -> list[str]:
+    """What the other columns say, without its quotes, so that a number and the same number as text say the same."""
+    return [f"replace(coalesce({OTHERS}, ''), '\"', '')"] if OTHERS in given else []
 
 
 _VALUES = frozenset({"ts", "rating", *NUMBERS})
 """Fields that are no text."""
-
-_SAID_ATTRS = "replace(coalesce(_said_attrs, ''), '\"', '')"
-"""Without its quotes, so that a number and the same number as text say the same."""

@@ -18,6 +18,7 @@ from limner.histories.language import detect_sql
 from limner.histories.mapping import FIELDS, Mapping
 from limner.histories.plans import FORMS, NOTHING, NUMBERS, Plan
 from limner.histories.quarantine import Quarantine
+from limner.histories.said import OTHERS
 from limner.histories.schema import TABLES
 from limner.histories.store import quote_path as literal
 from limner.histories.words import KIND_WORDS, LANGUAGE_WORDS, ROLE_WORDS
@@ -154,11 +155,16 @@ class Statement:
 
     @property
     def given(self) -> frozenset[str]:
-        """The fields that may have a value."""
+        """The fields that may have a value, `attrs` and the part of it that identifies (`said.OTHERS`) among them."""
         made = {"events": {"kind", "lang"}, "ties": {"kind"}}.get(self.mapping.kind, set())
         if any(not self.plans[f].absent and not self.plans[f].known for f in NUMBERS if f in self.plans):
             made |= {"currency"}  # Its sign may stand beside an amount.
         made |= {rule.field for rule in self.mapping.rules}
+        lasting, passing = self._left()
+        if lasting:
+            made |= {OTHERS}
+        if lasting or passing or self.mapping.kind != "events" or self._keeps_words():
+            made |= {"attrs"}
         return frozenset(made | {field for field, plan in self.plans.items() if not plan.absent})
 
     def sql(self, among: str = "") -> str:
@@ -194,15 +200,26 @@ class Statement:
             layer = f"SELECT * REPLACE (coalesce(lang, {found}) AS lang) FROM ({layer})"
         return f"SELECT *, {literal(self.source)} AS source, {self._attrs()} AS attrs FROM ({layer})"
 
-    def _extras(self) -> str:
-        """SQL for the columns that no field takes: those that identify, and those that do not."""
+    def _keeps_words(self) -> bool:
+        """Whether the word for a kind that is `other`, or an unreadable time, may be kept in `attrs`."""
+        meant = {*self.words.kinds.values(), self.mapping.negative}
+        kinds = bool(self.words.unknown) or not self.words.kinds or "other" in meant
+        return kinds or self.mapping.undated == "keep" or any(rule.field == "kind" for rule in self.mapping.rules)
+
+    def _left(self) -> tuple[list[Column], list[Column]]:
+        """The columns that no field takes: those that identify, and those that do not."""
         taken = {c.name for names in self.mapping.columns.values() for n in names if (c := find(self.raw, n))}
         left = [c for c in self.raw.columns if not c.nested and c.name not in taken]
         dropped = {c.name for n in self.mapping.drop if (c := find(self.raw, n))}
         volatile = {c.name for n in self.mapping.volatile if (c := find(self.raw, n))}
         lasting = [c for c in left if c.name not in dropped | volatile]
         passing = [c for c in left if c.name in volatile - dropped]
-        return f"{_members(lasting)} AS _said_attrs, {_members(passing)} AS _other_attrs"
+        return lasting, passing
+
+    def _extras(self) -> str:
+        """SQL for the columns that no field takes, as members of a JSON object."""
+        lasting, passing = self._left()
+        return f"{_members(lasting)} AS {OTHERS}, {_members(passing)} AS _other_attrs"
 
     def whole(self) -> str:
         """SQL for a whole raw row as JSON, for the quarantine."""

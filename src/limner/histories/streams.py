@@ -9,6 +9,7 @@ import duckdb
 
 from limner.errors import DataError
 from limner.histories.repeats import Settling
+from limner.histories.said import OTHERS
 from limner.histories.schema import TABLES
 from limner.histories.staging import Statement, streamed
 from limner.histories.store import quote_path as literal
@@ -24,7 +25,7 @@ class Staging:
 
     Attributes:
         kind: The table.
-        given: The fields that may have a value.
+        given: As of the statements: what any row may have.
         sources: The names of the sources.
         streams: Sources that are read again, each with what is added to a row's number.
         files: Their files, with what shows that one was written to.
@@ -58,16 +59,16 @@ class Staging:
 
     def rows(self, settling: Settling, count: int) -> Rows:
         """The staged events, about so many, without the columns that none of them has."""
-        held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"attrs", "source", "ts"}]
+        held = [c for c, _ in TABLES[self.kind].columns if c in self.given or c in {"source", "ts"}]
         # One of few names takes a byte to sort, and not sixteen.
         sources = ", ".join(sorted(map(literal, self.sources)))
         short = {"source": f"source::ENUM({sources}) AS source"} if 0 < len(self.sources) <= FEW_SOURCES else {}
-        chosen = ", ".join([*(short.get(c, c) for c in held), "_said_attrs", "_order"])
+        chosen = ", ".join([*(short.get(c, c) for c in held), *({OTHERS} & self.given), "_order"])
         return Rows(
             lambda among: f"SELECT {chosen} FROM ({self.query(among)})",
             count,
             settling.settle,
-            {"event_id": settling.event_id},
+            {"event_id": settling.event_id, **({} if "attrs" in self.given else {"attrs": "'{}'"})},
         )
 
     def check(self) -> None:
