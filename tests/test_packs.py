@@ -13,13 +13,16 @@ import pytest
 
 import plausible
 from limner.agents.extractor import PLANS, ExtractSummary, extract
-from limner.agents.extractor.packs import MOST_TEXTS, MOST_TOKENS
+from limner.agents.extractor.packs import MOST_TEXTS
+from limner.agents.extractor.plan import choose_plan
 from limner.agents.extractor.quote import quote
 from limner.errors import ModelError
+from limner.histories.language import estimate_tokens
 from limner.histories.store import Store
 from limner.serving.accounts import prune
 from limner.serving.client import Client
 from limner.serving.ledger import Ledger
+from limner.serving.profiles import model_of
 from limner.serving.request import ChatRequest
 from limner.serving.scripted import ScriptedEngine
 from reading_workspace import event, load, not_slices, signals
@@ -80,10 +83,27 @@ def test_a_quote_from_a_neighbour_proves_nothing(tmp_path: Path) -> None:
 
 def test_packs_are_bounded(tmp_path: Path) -> None:
     many = [f"Number {n} is good value." for n in range(MOST_TEXTS + 3)]
-    long = ["word " * (MOST_TOKENS * 2 // 3 - 1) + f"{n}." for n in range(2)]
+    long = ["word " * (JOINT.pack_tokens * 2 // 3 - 1) + f"{n}." for n in range(2)]
     store = load(tmp_path, *(event("u", text) for text in [*many, *long]))
     _, seen = read(store)
     assert [len(texts) for texts in readings(seen)] == [MOST_TEXTS, 3, 1, 1]
+
+
+def test_a_model_with_little_context_gets_small_packs(tmp_path: Path) -> None:
+    spec = "http://127.0.0.1:9/v1#m"
+    entry = f'[[profile]]\nmodel = "{model_of(spec)}"\nspec = "{spec}"\nplan = "joint"\ncontext = {{}}\n'
+    sizes = {}
+    for context in (400, 32_768):
+        (tmp_path / "profiles.toml").write_text(entry.format(context), encoding="utf-8")
+        plan = choose_plan(spec, workspace=tmp_path)
+        store = load(tmp_path / str(context), *(event("u", f"{text} {n}.") for n in range(2) for text in ENGLISH))
+        engine = ScriptedEngine(plausible.answer)
+        with Client(engine, Ledger(store.path / "ledger.sqlite"), "r") as client:
+            extract(store, client, plan)
+        sizes[context] = [sum(map(estimate_tokens, texts)) for texts in readings(engine.seen)]
+    assert len(sizes[32_768]) == 1
+    assert len(sizes[400]) > 1
+    assert max(sizes[400]) <= 100
 
 
 def test_a_text_of_several_users_is_asked_once_in_one_run_and_in_the_next(tmp_path: Path) -> None:

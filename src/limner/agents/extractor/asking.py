@@ -102,7 +102,7 @@ class Call:
     repairs: bool = False
 
 
-def planned_calls(readings: Iterable[UserReading], known: Known, model: str) -> list[Call]:
+def planned_calls(readings: Iterable[UserReading], known: Known, model: str, plan: Plan) -> list[Call]:
     """The calls that reading some users takes, those that the ledger answers included.
 
     A text that several of the users wrote is in one call only, and one that is answered in none with others.
@@ -113,7 +113,7 @@ def planned_calls(readings: Iterable[UserReading], known: Known, model: str) -> 
     waiting: dict[str, _Asked] = {}
     calls = []
     for reading in readings:
-        for pack in packs_of(filter(packable, reading.questions)):
+        for pack in packs_of(filter(packable, reading.questions), plan.pack_tokens):
             fresh: list[_Asked] = []
             for question in pack:
                 key = question.request.key(model)
@@ -138,7 +138,7 @@ def answered(client: Client, plan: Plan, readings: Sequence[UserReading]) -> Ite
     The texts of a pack whose answer cannot be used are asked about one by one; of any other question with such an
     answer one repair question is asked.
     """
-    calls = planned_calls(readings, client.known, client.model)
+    calls = planned_calls(readings, client.known, client.model, plan)
     while calls:
         again: list[Call] = []
         for index, outcome in client.each([call.request for call in calls], recall=True):

@@ -2,8 +2,8 @@
 
 A pack is a matter of transport. Each text stays a question of its own, with its own content address: the answer to a
 pack is taken apart, each part is kept in the ledger as the answer to its text, and a text that is answered, whoever
-wrote it, is left out of the pack that it would be in. How texts fall into packs depends on a user's texts alone, not on
-what is answered, so that an extraction that was killed goes on with the same questions.
+wrote it, is left out of the pack that it would be in. How texts fall into packs depends on a user's texts and the plan
+and not on what is answered, so that an extraction that was killed goes on with the same questions.
 
 Texts of different users never share a question: nothing that one customer wrote can colour the reading of another.
 """
@@ -24,22 +24,24 @@ from limner.serving.request import ChatAnswer, ChatRequest
 MOST_TEXTS = 12
 """Texts in a pack, at most."""
 
-MOST_TOKENS = 1000
-"""Estimated tokens of a pack's texts, unless it is one text: with its answer it stays inside a context of 4k."""
-
 
 def packable(question: Question) -> bool:
     """Whether a question may be asked together with others: one that reads a whole text in the joint plan."""
     return isinstance(question.about, AboutText) and question.request.prompt.name == "reading"
 
 
-def packs_of(questions: Iterable[Question]) -> Iterator[tuple[Question, ...]]:
-    """The packs of one user's questions, in order: neighbours in one language, as many as fit."""
+def packs_of(questions: Iterable[Question], most_tokens: int) -> Iterator[tuple[Question, ...]]:
+    """The packs of one user's questions, in order: neighbours in one language, as many as fit.
+
+    Args:
+        questions: The questions, all of them packable.
+        most_tokens: Estimated tokens of a pack's texts, unless it is one text.
+    """
     pack: list[Question] = []
     tokens = 0
     for question in questions:
         more = estimate_tokens(_text(question).text)
-        full = len(pack) == MOST_TEXTS or tokens + more > MOST_TOKENS
+        full = len(pack) == MOST_TEXTS or tokens + more > most_tokens
         if pack and (full or question.lang != pack[0].lang):
             yield tuple(pack)
             pack, tokens = [], 0

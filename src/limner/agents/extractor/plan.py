@@ -14,6 +14,9 @@ from pathlib import Path
 from limner.errors import UsageError
 from limner.serving.profiles import profile_of, read_profiles
 
+CONTEXT_PER_TEXT = 4
+"""Tokens of context for each token of texts that share a question: instructions and the answer need the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -24,6 +27,7 @@ class Plan:
         joint: True if a text is read in one question, False if clause by clause.
         history_tokens: Budget of the history's lines.
         most_texts: The newest distinct texts of a user that are read.
+        pack_tokens: Estimated tokens of the texts that share a question, unless it is one text.
         positive_from: As in `Profile`, where a person's own file has the model; else what is shipped holds.
     """
 
@@ -31,6 +35,7 @@ class Plan:
     joint: bool
     history_tokens: int
     most_texts: int
+    pack_tokens: int = 1000
     positive_from: Mapping[str, float] | None = None
 
     @property
@@ -63,6 +68,8 @@ def choose_plan(spec: str, name: str = "auto", workspace: Path | None = None) ->
         raise UsageError(f"There is no plan {name!r}. Known plans: auto, {', '.join(PLANS)}.")
     profile = profile_of(spec, workspace)
     plan = PLANS[profile.plan if name == "auto" else name]
+    if profile.context:
+        plan = replace(plan, pack_tokens=min(plan.pack_tokens, profile.context // CONTEXT_PER_TEXT))
     return replace(plan, positive_from=profile.positive_from) if profile.own else plan
 
 

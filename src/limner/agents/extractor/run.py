@@ -138,7 +138,7 @@ def extract(
         while looked := list(islice(looked_at, chunk)):
             readings = _changed(client, looked, totals, settled)
             if planned is not None:
-                planned(_questions([one.reading for one in looked], readings, client.known, client.model))
+                planned(_questions([one.reading for one in looked], readings, client.known, client.model, plan))
             try:
                 for _ in answered(client, plan, readings):
                     telling.tell(readings)
@@ -211,18 +211,18 @@ def planned_questions(
     looked_at = _looked_at(store, plan, model, users, LOOKED_AT)
     while looked := list(islice(looked_at, LOOKED_AT)):
         changed = [one.reading for one in looked if one.changed(model)]
-        yield _questions([one.reading for one in looked], changed, answered_by_then, model)
+        yield _questions([one.reading for one in looked], changed, answered_by_then, model, plan)
         planned.update(q.request.key(model) for r in changed for q in r.questions if packable(q))
 
 
 def _questions(
-    everyone: Sequence[UserReading], changed: Sequence[UserReading], known: Known, model: str
+    everyone: Sequence[UserReading], changed: Sequence[UserReading], known: Known, model: str, plan: Plan
 ) -> list[UserQuestions]:
     asked: dict[str, list[ChatRequest]] = {r.user_id: [] for r in changed}
     cached: dict[str, list[ChatRequest]] = {
         r.user_id: [] if r.user_id in asked else [q.request for q in r.questions] for r in everyone
     }
-    for call in planned_calls(changed, known, model):
+    for call in planned_calls(changed, known, model, plan):
         first, *others = [(reading.user_id, one.request) for one in call.asked for reading, _ in one.of]
         (cached if call.known else asked)[first[0]].append(call.request)
         for user, request in others:
