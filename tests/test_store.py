@@ -269,7 +269,8 @@ def test_the_bucket_of_a_user_is_the_one_that_rows_are_written_to(users: list[st
             assert number_of(user) % 16 == written
 
 
-def test_reading_some_users_opens_only_their_files(tmp_path: Path) -> None:
+def test_reading_some_users_opens_only_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "FEW", 50)
     store = Store.open(tmp_path / "w", create=True)
     with store.commit("ingest") as commit:
         commit.add("events", [{"event_id": f"e{n}", "user_id": f"u{n}", "kind": "view"} for n in range(100)])
@@ -280,5 +281,6 @@ def test_reading_some_users_opens_only_their_files(tmp_path: Path) -> None:
         assert db.execute("SELECT event_id FROM events WHERE user_id = 'u7'").fetchall() == [("e7",)]
         users = [row[0] for row in db.execute("SELECT user_id FROM events").fetchall()]
         assert users == sorted(users)
+        assert len(users) < 50
         with pytest.raises(duckdb.CatalogException):
             db.execute("SELECT * FROM facts")

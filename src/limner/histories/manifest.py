@@ -20,13 +20,16 @@ FORMAT = 1
 """Version of the manifest's layout; a workspace of a newer one is refused, not guessed at."""
 
 BUCKETS = 16
-"""Into how many files a commit spreads its users. Few enough that a laptop's commit stays small; a user's rows are in
-one of them, so reading or erasing a person touches a sixteenth of the data."""
+"""Into how many files a large commit spreads its users: a user's rows are in one of them, so reading or erasing a
+person touches a sixteenth of the data."""
+
+ANY = -1
+"""The bucket of a file that may have rows of any user, or whose table is not one of users."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One Parquet file: its path inside the workspace, its bucket (-1: not per user), commit, row count and run.
+    """One Parquet file: its path inside the workspace, its bucket (`ANY`: of no one bucket), commit, row count and run.
 
     `run` is empty in workspaces written before runs could be undone. `of` is among how many buckets this is one, a
     multiple of the manifest's number; 0 where it is that number: a large load is spread over more files.
@@ -98,7 +101,7 @@ class Manifest:
         """The files of a table that rows of some users may be in, given the users' numbers (`store.number_of`)."""
         files = self.tables.get(name, ())
         wanted = {of: {number % (of or self.buckets) for number in numbers} for of in {file.of for file in files}}
-        return [file for file in files if file.bucket in wanted[file.of]]
+        return [file for file in files if file.bucket == ANY or file.bucket in wanted[file.of]]
 
     def to_json(self) -> str:
         """The manifest as stored."""

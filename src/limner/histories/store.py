@@ -26,7 +26,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from limner.errors import WorkspaceError
-from limner.histories.manifest import DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
+from limner.histories.manifest import ANY, DataFile, Manifest, RunRecord, read_manifest, utc_now, write_manifest
 from limner.histories.memory import memory_limit
 from limner.histories.merged import CURRENT_USERS, as_people, define_people, with_members
 from limner.histories.schema import PRESENT_TRAITS, TABLES, TITLED_EVENTS, Table
@@ -40,6 +40,9 @@ LOCK_SECONDS = 30.0
 
 PARQUET = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2"
 """How files are written. The second version's encodings of ids and times take a tenth off the events."""
+
+FEW = 20_000
+"""Rows of users up to which a commit writes them to one file and not to one for each bucket: files cost time to open."""
 
 LEFT_SECONDS = 86_400.0
 """Files that no manifest names are left behind by a killed process when they have been there for so long."""
@@ -230,10 +233,10 @@ class Store:
     ) -> None:
         """Lets the views of a table of users on a connection of `read` show only some buckets, until called again.
 
-        Not for a version with merged ids, whose views have a shape of their own.
+        Rows of other buckets may be shown too: those of files that have rows of any. Not for a version with merged ids, whose views have a shape of their own.
         """
         files = version.tables.get(name, ())
-        chosen = [file for file in files if file.bucket % version.buckets in buckets]
+        chosen = [file for file in files if file.bucket == ANY or file.bucket % version.buckets in buckets]
         if files:
             shown = f"SELECT * FROM {self._parquet(chosen or files)}{'' if chosen else ' WHERE false'}"
             connection.execute(f"CREATE OR REPLACE VIEW raw_{name} AS {shown}")
@@ -322,8 +325,8 @@ class Commit:
     def add_query(self, name: str, connection: duckdb.DuckDBPyConnection, query: str, *, split: int = 1) -> int:
         """Adds the rows of a query run on `connection`, out of core; returns how many.
 
-        The query's columns are matched by name and cast to the table's types; columns it lacks are null. The rows of
-        each bucket go to so many files as `split` says.
+        The query's columns are matched by name and cast to the table's types; columns it lacks are null. Up to `FEW`
+        rows go to one file. Of more, those of each bucket go to so many files as `split` says.
 
         Raises:
             WorkspaceError: The workspace cannot be written, or a row of a table of users has no user.
@@ -333,10 +336,21 @@ class Commit:
         folder = self.new_folder(name)
         # One user's rows stand together, so that reading one touches one group of rows of a file.
         order = f"ORDER BY {', '.join(table.order)}" if table.order else ""
-        bucket = f"(md5_number_lower({table.user}) % {version.buckets * split})::INTEGER" if table.user else "-1"
-        chosen = self._chosen(table, connection, query)
-        copied = f"SELECT {chosen}, {bucket} AS bucket FROM ({query}) {order}"
-        rows = self._copy(table, connection, copied, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
+        rows, written = 0, f"SELECT {self._chosen(table, connection, query)} FROM ({query})"
+        one = folder / f"bucket={ANY}" / "data_0.parquet"
+        if split == 1 or not table.user:
+            one.parent.mkdir()
+            rows = self._copy(table, connection, f"{written} {order}", one)
+            written = f"SELECT * FROM read_parquet({quote_path(one)}, hive_partitioning = false)"
+            if table.user and connection.execute(f"{written} WHERE {table.user} IS NULL LIMIT 1").fetchall():
+                raise _no_user(table)
+        if table.user and (split > 1 or rows > FEW):
+            bucket = f"(md5_number_lower({table.user}) % {version.buckets * split})::INTEGER AS bucket"
+            query = f"SELECT *, {bucket} FROM ({written}) {order}"
+            rows = self._copy(table, connection, query, folder, ", PARTITION_BY (bucket), OVERWRITE_OR_IGNORE")
+            shutil.rmtree(one.parent, ignore_errors=True)
+        elif not rows:
+            shutil.rmtree(one.parent)
         self.take(name, folder, split)
         return rows
 
@@ -386,7 +400,7 @@ class Commit:
         for path in sorted(folder.glob("bucket=*/*.parquet")):
             number = path.parent.name.removeprefix("bucket=")
             if not number.lstrip("-").isdecimal():
-                raise WorkspaceError(f"A row for the table {name} has no {TABLES[name].user}. Leave such rows out.")
+                raise _no_user(TABLES[name])
             added.append(Written(path, int(number), _row_count(path), of))
 
     def new_folder(self, name: str) -> Path:
@@ -454,6 +468,10 @@ class Commit:
         for folder in self.folders:
             if folder not in used:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_user(table: Table) -> WorkspaceError:
+    return WorkspaceError(f"A row for the table {table.name} has no {table.user}. Leave such rows out.")
 
 
 def _row_count(path: Path) -> int:
