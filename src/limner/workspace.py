@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from limner.agents.portraitist import PortraySummary
     from limner.agents.update import Loaded, UpdateSummary
     from limner.evidence.persona import Persona
+    from limner.histories.compaction import Compacted
     from limner.histories.flags import Checked
     from limner.histories.identity import MergeSummary
     from limner.histories.load import IngestSummary
@@ -195,6 +196,7 @@ class Workspace:
         """
         from limner.agents.extractor import choose_plan
         from limner.agents.update import Trigger, UpdateSummary, worth_reading
+        from limner.histories.compaction import compact_if_due
         from limner.histories.touched import touched_users
         from limner.retrieval.index import Index
         from limner.segments.refill import Refilled, refill
@@ -224,6 +226,7 @@ class Workspace:
         with Index.open(store.path) as index:  # Behind, too, where an update died before it came to the index.
             if told or refilled != Refilled() or index.behind(store):
                 refreshed = index.refresh(store)
+        compact_if_due(store)
         return UpdateSummary(
             loaded,
             changed=len(touched.changed),
@@ -252,6 +255,19 @@ class Workspace:
                 if outcome.error:
                     loaded = replace(loaded, errors={**loaded.errors, outcome.source.name: str(outcome.error)})
         return loaded
+
+    def compact(self, *, keep: int | None = None) -> Compacted:
+        """Folds the files of all runs but the newest together; what is shown stays the same.
+
+        Args:
+            keep: The newest runs, which can still be undone after; `limner.histories.compaction.KEEP` if None.
+
+        Raises:
+            WorkspaceError: The workspace cannot be written, or another process changed what was being folded.
+        """
+        from limner.histories.compaction import KEEP, compact
+
+        return compact(self.store, keep=KEEP if keep is None else keep)
 
     def quote(
         self,

@@ -45,7 +45,7 @@ def list_(
         table.add_row(
             Text(run.run),
             run.ended,
-            Text(wrote + (" (undone)" if run.undone else "")),
+            Text(wrote + (" (undone)" if run.undone else " (folded)" if run.folded else "")),
             style="dim" if run.undone else "",
         )
     console().print(table)
@@ -70,7 +70,8 @@ def show(
     lines = [("run", found.run), ("command", found.command), ("started", found.started), ("ended", found.ended)]
     lines += [(name, f"{rows:,} rows") for name, rows in found.rows.items()]
     lines += [(name, str(value)) for name, value in found.summary.items()]
-    for name, value in [*lines, *([("undone", "yes")] if found.undone else [])]:
+    lines += [(name, "yes") for name, holds in (("undone", found.undone), ("folded", found.folded)) if holds]
+    for name, value in lines:
         out.print(f"{name:12}  {value}", markup=False, soft_wrap=True)
 
 
@@ -98,6 +99,35 @@ def redo(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fals
     from limner.histories.undo import redo as put_back
 
     _told(put_back(Store.open(workspace)), "Put back", json)
+
+
+@app.command("compact")
+def compact(
+    keep: Annotated[int, typer.Option("--keep", min=0, help="The newest runs that can still be undone after.")] = 20,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Fold the files of old runs together, and drop what newer ones replaced.
+
+    What is shown stays the same. Runs folded cannot be undone any more. Loading, reading and updating do it by
+    themselves where there are very many files.
+    """
+    from dataclasses import asdict
+
+    from limner.cli.output import console, print_json
+    from limner.histories.compaction import compact as fold
+    from limner.histories.store import Store
+
+    done = fold(Store.open(workspace), keep=keep)
+    if json:
+        print_json(asdict(done))
+    elif not done.files:
+        console().print("Nothing to fold: there are few files, or they are of the newest runs.")
+    else:
+        console().print(
+            f"Folded {done.runs:,} runs: {done.files:,} files are {done.into:,} now, and {done.dropped:,} rows that "
+            "newer ones had replaced are gone. The old files stay on the disk for a day."
+        )
 
 
 def _told(taken: Taken, what: str, json: bool) -> None:

@@ -24,6 +24,7 @@ import duckdb
 from limner.errors import UsageError, WorkspaceError
 from limner.histories.cleaning import GIVEN, apply
 from limner.histories.columns import Raw, find_column
+from limner.histories.compaction import compact_if_due
 from limner.histories.databases import TableSource
 from limner.histories.dates import date_order
 from limner.histories.finding import Found, find_sources
@@ -195,6 +196,7 @@ class _Load:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         facts = refresh_facts(self.store, self.run)
+        compact_if_due(self.store)
         return IngestSummary(
             source=named,
             rows=self.rows,

@@ -45,7 +45,10 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run that committed: what it was, when, and a small summary for `limner status`."""
+    """One run that committed: what it was, when, and a small summary for `limner status`.
+
+    `rows` says how many the run wrote to each table once its files cannot tell any more, as it was folded with others.
+    """
 
     run: str
     command: str
@@ -53,6 +56,7 @@ class RunRecord:
     committed: str
     seq: int
     summary: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Manifest:
         tables: Data files of each table.
         runs: The runs that committed, oldest first.
         undone: What was taken back, the last one last.
+        folded: The last commit that was folded together with others (`compaction`) and cannot be taken back.
     """
 
     seq: int = 0
@@ -89,6 +94,7 @@ class Manifest:
     tables: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
     runs: tuple[RunRecord, ...] = ()
     undone: tuple[Undone, ...] = ()
+    folded: int = 0
 
     def with_commit(self, files: Mapping[str, tuple[DataFile, ...]], run: RunRecord) -> Manifest:
         """This manifest with one more commit."""
@@ -103,6 +109,19 @@ class Manifest:
         wanted = {of: {number % (of or self.buckets) for number in numbers} for of in {file.of for file in files}}
         return [file for file in files if file.bucket == ANY or file.bucket in wanted[file.of]]
 
+    def in_buckets(self, name: str, buckets: Collection[int]) -> list[DataFile]:
+        """The files of a table that rows of some buckets may be in."""
+        return [f for f in self.tables.get(name, ()) if f.bucket == ANY or f.bucket % self.buckets in buckets]
+
+    def only(self, buckets: Collection[int], per_user: Collection[str]) -> Manifest:
+        """This version with only the files of some buckets, of those tables that are of users."""
+        shown = {name: tuple(self.in_buckets(name, buckets)) for name in self.tables if name in per_user}
+        return replace(self, tables={**self.tables, **shown})
+
+    def until(self, last: int) -> Manifest:
+        """This version with only the files of commits up to one."""
+        return replace(self, tables={n: tuple(f for f in files if f.seq <= last) for n, files in self.tables.items()})
+
     def to_json(self) -> str:
         """The manifest as stored."""
         return json.dumps(
@@ -112,6 +131,7 @@ class Manifest:
                 "buckets": self.buckets,
                 "tables": _files_to_json(self.tables),
                 "runs": _runs_to_json(self.runs),
+                "folded": self.folded,
                 "undone": [[u.at, u.seq, _runs_to_json(u.runs), _files_to_json(u.tables)] for u in self.undone],
             },
             ensure_ascii=False,
@@ -127,7 +147,10 @@ def _file_to_json(file: DataFile) -> list[Any]:
 
 
 def _runs_to_json(runs: Sequence[RunRecord]) -> list[Any]:
-    return [[r.run, r.command, r.started, r.committed, r.seq, dict(r.summary)] for r in runs]
+    return [
+        [r.run, r.command, r.started, r.committed, r.seq, dict(r.summary), *([dict(r.rows)] if r.rows else [])]
+        for r in runs
+    ]
 
 
 def _files_from_json(raw: Mapping[str, Any]) -> dict[str, tuple[DataFile, ...]]:
@@ -149,7 +172,8 @@ def read_manifest(path: Path) -> Manifest:
             Undone(at, seq, tuple(RunRecord(*row) for row in rows), _files_from_json(files))
             for at, seq, rows, files in raw.get("undone", ())
         )
-        return Manifest(raw["seq"], raw["buckets"], _files_from_json(raw["tables"]), runs, undone)
+        tables = _files_from_json(raw["tables"])
+        return Manifest(raw["seq"], raw["buckets"], tables, runs, undone, raw.get("folded", 0))
     except OSError as error:
         raise WorkspaceError(f"Cannot read {path}: {error.strerror}. Check the folder's permissions.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

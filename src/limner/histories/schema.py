@@ -82,6 +82,10 @@ _EVENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 
 
+ALL = "SELECT * FROM {raw}"
+"""Every row of every file is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table of a workspace.
@@ -91,14 +95,26 @@ class Table:
         columns: Column names and Arrow types, without `run` and `seq`.
         user: The column whose hash chooses the bucket; None for tables that are not per user.
         current: SQL over `{raw}` (all rows of all files) that gives the present rows.
+        kept: SQL over `{raw}` for the rows that must not be lost, where these are more than the present ones.
         grown: Whether columns were added after the first version, so that older files lack them; they are null there.
     """
 
     name: str
     columns: tuple[tuple[str, pa.DataType], ...]
     user: str | None
-    current: str = "SELECT * FROM {raw}"
+    current: str = ALL
     grown: bool = False
+    kept: str = ""
+
+    @property
+    def superseded(self) -> bool:
+        """Whether a row may come to be shown no more because of a later one."""
+        return self.current != ALL
+
+    @property
+    def lasting(self) -> str:
+        """SQL over `{raw}` for the rows that decide what is shown, now and after whatever is committed."""
+        return self.kept or self.current
 
     @property
     def group(self) -> int:
@@ -295,6 +311,7 @@ TABLES: dict[str, Table] = {
                 coalesce(declared_in, '') AS declared_in
             ) FROM ({_with_head("personas")})""",
             grown=True,
+            kept=_with_head("personas"),
         ),
         Table(
             "segments",
@@ -364,10 +381,14 @@ TABLES: dict[str, Table] = {
             ),
             "user_id",
             "SELECT * FROM (SELECT * FROM {raw} QUALIFY seq = max(seq) OVER ()) WHERE user_id <> ''",
+            kept="SELECT * FROM {raw} QUALIFY seq = max(seq) OVER ()",
         ),
     )
 }
 """Every table, in an order in which each `current` query only names tables before it (`traits` reads `personas`)."""
+
+HEADS = ("extractions", "personas")
+"""Tables whose newest row of a user says which rows of other tables are the present ones."""
 
 TITLED_EVENTS = """
 SELECT e.* REPLACE (

@@ -42,7 +42,7 @@ PARQUET = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION V2"
 """How files are written. The second version's encodings of ids and times take a tenth off the events."""
 
 FEW = 20_000
-"""Rows of users up to which a commit writes them to one file and not to one for each bucket: files cost time to open."""
+"""Rows of users up to which a commit writes one file and not one for each bucket: files cost time to open."""
 
 LEFT_SECONDS = 86_400.0
 """Files that no manifest names are left behind by a killed process when they have been there for so long."""
@@ -233,10 +233,10 @@ class Store:
     ) -> None:
         """Lets the views of a table of users on a connection of `read` show only some buckets, until called again.
 
-        Rows of other buckets may be shown too: those of files that have rows of any. Not for a version with merged ids, whose views have a shape of their own.
+        Rows of other buckets may be shown too: those of files that have rows of any. Not for a version with merged ids,
+        whose views have a shape of their own.
         """
-        files = version.tables.get(name, ())
-        chosen = [file for file in files if file.bucket == ANY or file.bucket % version.buckets in buckets]
+        files, chosen = version.tables.get(name, ()), version.in_buckets(name, buckets)
         if files:
             shown = f"SELECT * FROM {self._parquet(chosen or files)}{'' if chosen else ' WHERE false'}"
             connection.execute(f"CREATE OR REPLACE VIEW raw_{name} AS {shown}")
@@ -366,6 +366,14 @@ class Commit:
         path.parent.mkdir(exist_ok=True)
         chosen = self._chosen(TABLES[name], connection, query)
         return self._copy(TABLES[name], connection, f"SELECT {chosen} FROM ({query})", path)
+
+    def move_file(self, name: str, connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+        """Writes rows that were committed before, with the `run` and `seq` they have; none makes no file."""
+        path.parent.mkdir(exist_ok=True)
+        rows = self._copy(TABLES[name], connection, query, path)
+        if not rows:
+            path.unlink()
+        return rows
 
     def _chosen(self, table: Table, connection: duckdb.DuckDBPyConnection, query: str) -> str:
         """SQL for the table's columns, and the run and commit, from those of a query."""

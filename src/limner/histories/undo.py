@@ -6,7 +6,7 @@ what it was before them. Nothing is deleted. What models answered stays in the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ class RunOfWorkspace:
         summary: What its last commit noted.
         undone: Whether it was taken back.
         seq: Number of its last commit.
+        folded: Whether it was folded together with others (`compaction`), so that it cannot be taken back.
     """
 
     run: str
@@ -37,6 +38,7 @@ class RunOfWorkspace:
     summary: Mapping[str, Any]
     undone: bool = False
     seq: int = 0
+    folded: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -48,6 +50,7 @@ class RunOfWorkspace:
             "rows": dict(self.rows),
             "summary": dict(self.summary),
             "undone": self.undone,
+            "folded": self.folded,
         }
 
 
@@ -66,9 +69,9 @@ class Taken:
 def list_runs(store: Store) -> list[RunOfWorkspace]:
     """Every run that committed, newest first, those taken back among them."""
     manifest = store.manifest()
-    found = _together(manifest.runs, manifest.tables, undone=False)
+    found = [replace(run, folded=run.seq <= manifest.folded) for run in _together(manifest.runs, manifest.tables)]
     for group in manifest.undone:
-        found += _together(group.runs, group.tables, undone=True)
+        found += [replace(run, undone=True) for run in _together(group.runs, group.tables)]
     return sorted(found, key=lambda run: run.seq, reverse=True)
 
 
@@ -105,6 +108,11 @@ def undo(store: Store, name: str = "last", *, and_later: bool = False) -> Taken:
             raise UsageError(f"There is no run to undo in {store.path}.")
         name = standing[0].run
     run = find_run(store, name)
+    if run.folded:
+        raise UsageError(
+            f"The run {run.run} was folded together with others by a compaction and cannot be undone any more. "
+            "`limner runs list` shows which can."
+        )
     if run.undone:
         raise UsageError(f"The run {run.run} is undone already. `limner runs redo` puts back what was undone last.")
     group: list[Undone] = []
@@ -180,28 +188,34 @@ def _kept(files: tuple[DataFile, ...], gone: tuple[DataFile, ...]) -> tuple[Data
     return tuple(file for file in files if file.path not in names)
 
 
-def _together(
-    records: tuple[RunRecord, ...], tables: Mapping[str, tuple[DataFile, ...]], *, undone: bool
-) -> list[RunOfWorkspace]:
+def rows_written(run: str, records: Sequence[RunRecord], tables: Mapping[str, Sequence[DataFile]]) -> dict[str, int]:
+    """How many rows all commits of a run wrote, by table."""
+    own = [record for record in records if record.run == run]
+    known = next((dict(record.rows) for record in own if record.rows), None)
+    if known is not None:
+        return known
+    seqs = {record.seq for record in own}
+    rows = {
+        name: sum(f.rows for f in files if f.run == run or (not f.run and f.seq in seqs))
+        for name, files in tables.items()
+    }
+    return {name: count for name, count in rows.items() if count}
+
+
+def _together(records: Sequence[RunRecord], tables: Mapping[str, Sequence[DataFile]]) -> list[RunOfWorkspace]:
     """Runs with what all their commits wrote."""
     found = []
     for run in dict.fromkeys(record.run for record in records):
         own = [record for record in records if record.run == run]
-        seqs = {record.seq for record in own}
-        rows = {
-            name: sum(f.rows for f in files if f.run == run or (not f.run and f.seq in seqs))
-            for name, files in tables.items()
-        }
         summary = next((record.summary for record in reversed(own) if record.summary), {})
-        written = {name: count for name, count in rows.items() if count}
+        rows = rows_written(run, records, tables)
         found.append(
-            RunOfWorkspace(
-                run, own[0].command, own[0].started, own[-1].committed, written, summary, undone, own[-1].seq
-            )
+            RunOfWorkspace(run, own[0].command, own[0].started, own[-1].committed, rows, summary, seq=own[-1].seq)
         )
     return found
 
 
 def _taken(group: Undone, *, undone: bool) -> Taken:
     rows = {name: sum(file.rows for file in files) for name, files in group.tables.items()}
-    return Taken(tuple(reversed(_together(group.runs, group.tables, undone=undone))), rows)
+    runs = [replace(run, undone=undone) for run in _together(group.runs, group.tables)]
+    return Taken(tuple(reversed(runs)), rows)
