@@ -71,7 +71,8 @@ def refill(
     moving = np.array([user in changed or of[at] < 0 for at, user in enumerate(views.users)])
     placed = place(views.vectors, of, moving)
     reasons = _reasons(views, placed.of, moving, space or Space.open(store.path))
-    after = {m.user_id: m for m in before.values() if m.user_id in set(views.users)}
+    known = set(views.users)
+    after = {m.user_id: m for m in before.values() if m.user_id in known}
     for at in np.flatnonzero(moving):
         user, segment = views.users[at], segments[int(placed.of[at])]
         after[user] = Membership(
