@@ -209,6 +209,22 @@ def test_folded_runs_stay_and_the_newest_can_be_undone(tmp_path: Path, capsys: p
         compact(store, keep=-1)
 
 
+def test_a_commit_that_another_overtook_is_not_folded_while_it_can_be_undone(tmp_path: Path) -> None:
+    store = three_runs(tmp_path / "w")
+    with store.commit("ingest", run="first") as first:
+        first.add("items", [{"item_id": "i0"}])
+    with store.commit("ingest", run="slow") as slow:
+        slow.add("items", [{"item_id": "i1"}])
+        for number in range(2):
+            with store.commit("ingest", run=f"quick-{number}") as quick:
+                quick.add("users", [{"user_id": f"q{number}"}])
+    for keep in (3, 1):
+        compact(store, keep=keep)
+    undo(store)
+    assert [row["item_id"] for row in store.rows("FROM items")] == ["i0"]
+    assert len(store.rows("FROM users")) == 2
+
+
 def test_a_compaction_that_fails_or_comes_too_late_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

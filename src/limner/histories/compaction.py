@@ -103,6 +103,10 @@ def _last_folded(version: Manifest, keep: int) -> int:
     commits: dict[str, list[int]] = {}
     for record in version.runs:
         commits.setdefault(record.run, []).append(record.seq)
+    for files in version.tables.values():  # Of a commit that another one overtook, files have an earlier number.
+        for file in files:
+            if file.run in commits:
+                commits[file.run].append(file.seq)
     newest = sorted(commits.values(), key=max, reverse=True)
     last = min((min(numbers) - 1 for numbers in newest[:keep]), default=version.seq)
     for numbers in newest:

@@ -72,7 +72,9 @@ def list_runs(store: Store) -> list[RunOfWorkspace]:
     found = [replace(run, folded=run.seq <= manifest.folded) for run in _together(manifest.runs, manifest.tables)]
     for group in manifest.undone:
         found += [replace(run, undone=True) for run in _together(group.runs, group.tables)]
-    return sorted(found, key=lambda run: run.seq, reverse=True)
+    found.sort(key=lambda run: run.seq)
+    found.reverse()  # Of commits with one number, one of which overtook the other, the later one comes first.
+    return found
 
 
 def find_run(store: Store, name: str) -> RunOfWorkspace:
