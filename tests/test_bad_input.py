@@ -140,6 +140,7 @@ COMMANDS = (
     Command("runs show", "last", unknown=("nothing",)),
     Command("runs undo", unknown=("nothing",)),
     Command("runs redo"),
+    Command("runs compact"),
     Command("models prices", workspace=False),
     Command("models profiles", unknown=("nothing", "embedded:nothing", "vllm:/no/folder"), workspace=False),
     Command(
