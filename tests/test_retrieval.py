@@ -412,3 +412,15 @@ def test_chroma_never_gets_an_embedder_or_telemetry(workspace):
     assert index._connected()._collection("trait")._embedding_function is None
     assert not any("onnx" in name for name in sys.modules if name.startswith("onnxruntime"))
     assert os.environ.get("LIMNER_CHROMA_URL") is None
+
+
+@pytest.mark.slow
+def test_more_vectors_of_a_kind_than_sqlite_takes_in_one_question_are_all_known(tmp_path: Path) -> None:
+    """With more than 32,766 each refresh once took the index for damaged and made all of it anew."""
+    collections, ids = chroma.Chroma.connect(tmp_path), [f"trait:{number}" for number in range(33_000)]
+    try:
+        rows = [chroma.StoredRow(f"u{number % 900}", f"d{number}") for number in range(len(ids))]
+        collections.put("trait", ids, rows, np.random.default_rng(0).random((len(ids), 2), dtype=np.float32))
+        assert collections.stored("trait") == dict(zip(ids, rows, strict=True))
+    finally:
+        collections.close()

@@ -149,13 +149,16 @@ class Chroma:
             return int(self._collection(kind).count())
 
     def stored(self, kind: str) -> dict[str, StoredRow]:
-        """All ids of a kind with their user and text hash."""
+        """All ids of a kind with their user and text hash, read some at a time: SQLite takes 32,766 in one question."""
+        found: dict[str, StoredRow] = {}
         with self._trouble():
-            got = self._collection(kind).get(include=["metadatas"])
-            return {
-                key: StoredRow(str(meta.get("user_id", "")), str(meta.get("digest", "")))
-                for key, meta in zip(got["ids"], ({} if m is None else m for m in got["metadatas"]), strict=True)
-            }
+            while True:
+                got = self._collection(kind).get(include=["metadatas"], limit=_IDS_AT_ONCE, offset=len(found))
+                for key, meta in zip(got["ids"], got["metadatas"], strict=True):
+                    told = meta or {}
+                    found[key] = StoredRow(str(told.get("user_id", "")), str(told.get("digest", "")))
+                if len(got["ids"]) < _IDS_AT_ONCE:
+                    return found
 
     def put(self, kind: str, ids: Sequence[str], rows: Sequence[StoredRow], vectors: Vectors) -> None:
         """Adds or replaces vectors."""
