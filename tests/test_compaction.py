@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -233,6 +234,18 @@ def test_a_compaction_that_fails_or_comes_too_late_changes_nothing(
 
     def full(*_: Any) -> None:
         raise WorkspaceError("The disk is full.")
+
+    def no_memory(*_: Any) -> None:
+        raise duckdb.OutOfMemoryException("Out of Memory Error: failed to pin a block")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores.Commit, "move_file", no_memory)
+        with pytest.raises(WorkspaceError, match="Nothing was changed"):
+            compact(store, keep=0)
+        patch.setattr(compaction, "MANY", 1)
+        patch.setattr(compaction, "KEEP", 0)
+        assert compaction.compact_if_due(store) == Compacted()
+    assert sorted(store.path.glob("tables/*/*")) == there
 
     with monkeypatch.context() as patch:
         patch.setattr(stores, "write_manifest", full)

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+import duckdb
+
 from limner.errors import UsageError, WorkspaceError
 from limner.histories.manifest import ANY, DataFile, Manifest
 from limner.histories.schema import HEADS, TABLES, Table
@@ -52,7 +54,7 @@ class Compacted:
 
 
 def compact_if_due(store: Store) -> Compacted:
-    """Compacts a workspace with very many files to replace, unless another process is writing it just now."""
+    """Compacts a workspace with very many files to replace; if that cannot be done just now, it stays as it is."""
     version = store.manifest()
     if sum(map(len, _replaceable(version, _last_folded(version, KEEP)).values())) >= MANY:
         with suppress(WorkspaceError):  # The next run tries again.
@@ -85,6 +87,11 @@ def compact(store: Store, *, keep: int = KEEP) -> Compacted:
     try:
         new = {name: tuple(_written(commit, before, TABLES[name], files)) for name, files in old.items()}
         store.change(lambda present: _replaced(store, present, old, new, last))
+    except duckdb.Error as error:
+        commit.discard()
+        raise WorkspaceError(
+            f"Cannot fold {store.path}: {str(error).splitlines()[0]} Nothing was changed. Check memory and free space."
+        ) from error
     except BaseException:
         commit.discard()
         raise
