@@ -69,8 +69,9 @@ def pull(
     name: Annotated[str, typer.Argument(help="A model's name; the default model if none is named.")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Fetch a model's weights, if they are not here yet, and check them against their pin."""
+    """Fetch a model's weights, if they are not here yet, check them against their pin and make them ready to run."""
     from limner.cli.output import console, print_json
+    from limner.serving.embedded import keep_ready
     from limner.serving.models import known_model
     from limner.serving.weights import progress_on_stderr, status_of
     from limner.serving.weights import pull as pull_weights
@@ -78,6 +79,7 @@ def pull(
     model = known_model(name)
     with progress_on_stderr(f"Fetching {model.name}") as progress:
         path = pull_weights(model, progress)
+        keep_ready(path, progress)
     if json:
         print_json(status_of(model).to_dict())
         return

@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from limner.serving.gguf import contents_of
 from limner.serving.models import KnownModel, known_model
 from limner.serving.request import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from limner.serving.spec import EmbeddedSpec
-from limner.serving.weights import Weights, find, progress_on_stderr, pull, remembered_sha256
+from limner.serving.weights import Progress, Weights, find, progress_on_stderr, pull, remembered_sha256
 from limner.serving.widening import readable
 
 if TYPE_CHECKING:
@@ -157,6 +158,17 @@ def weights_here(spec: EmbeddedSpec) -> Path | None:
         return find(known_model(spec.name))
     except ModelError:
         return None
+
+
+def keep_ready(path: Path, progress: Progress) -> None:
+    """Turns weights into the form that is computed with fastest, where the engine is installed, without loading them.
+
+    What is wrong with them is said when they are loaded.
+    """
+    from limner.serving.openvino_rows import prepared
+
+    with suppress(ImportError, RuntimeError, ModelError):
+        prepared(readable(path, progress), progress)
 
 
 def _names_a_file(name: str) -> bool:

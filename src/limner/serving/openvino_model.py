@@ -12,9 +12,10 @@ from limner.errors import ModelError
 from limner.serving.gguf import contents_of
 from limner.serving.grammar import grammar_of_choices, grammar_of_schema
 from limner.serving.machine import memory_gb, threads
+from limner.serving.openvino_rows import prepared
 from limner.serving.openvino_tokenizer import OpenVinoTokenizer
 from limner.serving.request import ChatRequest, Message
-from limner.serving.weights import Weights
+from limner.serving.weights import Weights, progress_on_stderr
 
 BATCHED_TOKENS = 512
 """Tokens worked on in one step."""
@@ -71,8 +72,10 @@ class OpenVinoModel:
         self._warm: set[tuple[str, str]] = set()
         try:
             self._tokenizer = OpenVinoTokenizer(weights.path)
+            with progress_on_stderr(f"Preparing {weights.identity}") as progress:
+                kept = prepared(weights.path, progress)
             self._pipeline = genai.ContinuousBatchingPipeline(
-                str(weights.path), self._tokenizer.own, _scheduler(genai), "CPU", **_properties()
+                str(kept), self._tokenizer.own, _scheduler(genai), "CPU", **_properties()
             )
             self.longest = len(self._tokenizer.encoded("a " * 2 * weights.context))
         except (RuntimeError, TypeError, ValueError) as error:
