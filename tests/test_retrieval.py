@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -145,6 +146,9 @@ class FixedSpace(Space):
         self._vectors, self._name = vectors, name
         self.asked: list[str] = []
         self.embedder = type("NoCache", (), {"cache": None})()
+
+    def key(self, text: str) -> str:
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def name(self) -> str:
@@ -421,6 +425,13 @@ def test_more_vectors_of_a_kind_than_sqlite_takes_in_one_question_are_all_known(
     try:
         rows = [chroma.StoredRow(f"u{number % 900}", f"d{number}") for number in range(len(ids))]
         collections.put("trait", ids, rows, np.random.default_rng(0).random((len(ids), 2), dtype=np.float32))
-        assert collections.stored("trait") == dict(zip(ids, rows, strict=True))
+        stored: dict[str, chroma.StoredRow] = {}
+        for part in collections.stored("trait"):
+            stored.update(part)
+        assert stored == dict(zip(ids, rows, strict=True))
+        of_some = list(collections.stored("trait", [f"u{number}" for number in range(800)]))
+        assert sum(map(len, of_some)) == sum(int(row.user_id[1:]) < 800 for row in rows)
+        assert {row.user_id for part in of_some for row in part.values()} == {f"u{number}" for number in range(800)}
+        assert collections.known("trait", [*ids[-2:], "trait:none"]) == dict(zip(ids[-2:], rows[-2:], strict=True))
     finally:
         collections.close()

@@ -22,6 +22,9 @@ from limner.histories.schema import HEADS, TABLES, Table
 from limner.histories.store import FEW, Commit, Store, new_run_id
 from limner.histories.undo import rows_written
 
+COMMAND = "compact"
+"""The first part of the run of its files."""
+
 KEEP = 20
 """The newest runs that are left as they are, so that they can be taken back."""
 
@@ -83,7 +86,7 @@ def compact(store: Store, *, keep: int = KEEP) -> Compacted:
     if not old:
         return Compacted()
     before = version.until(last)
-    commit = Commit(store, "compact", new_run_id("compact"))
+    commit = Commit(store, COMMAND, new_run_id(COMMAND))
     try:
         new = {name: tuple(_written(commit, before, TABLES[name], files)) for name, files in old.items()}
         store.change(lambda present: _replaced(store, present, old, new, last))

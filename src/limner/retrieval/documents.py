@@ -6,7 +6,6 @@ that is gone from the tables can never come out of a search, even from an index 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
 from limner.histories.language import detect
-from limner.histories.store import Store, arrow
+from limner.histories.store import Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,11 +40,6 @@ class Document:
     type: Kind
     user_id: str
     text: str
-
-    @property
-    def digest(self) -> str:
-        """A hash of the text: the vector in the index is of this text and no other."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def make_id(kind: Kind, *parts: str) -> str:
@@ -94,9 +88,16 @@ def read_documents(
             source = _SOURCES[kind]
             chosen = users is not None and source.per_user
             query = source.query.format(where="WHERE user_id IN (SELECT unnest($1::VARCHAR[]))" if chosen else "")
-            rows = arrow(db, query, [sorted(users or ())] if chosen else None)
-            for batch in rows.to_batches(max_chunksize=10_000):
+            found = db.sql(query, params=[sorted(users or ())] if chosen else None)
+            for batch in found.to_arrow_reader(10_000):
                 yield from map(source.document, batch.to_pylist())
+
+
+def count_documents(store: Store) -> int:
+    """About how many documents there are: a piece of evidence that two traits of a user share counts twice."""
+    with store.read(tables=("personas", "traits", "segments")) as db:
+        row = db.execute(_COUNT).fetchone()
+    return int(row[0]) if row else 0
 
 
 def trait_labels(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -153,6 +154,11 @@ class _Source:
     document: Callable[[dict[str, Any]], Document]
     per_user: bool = True
 
+
+_COUNT = """
+SELECT (SELECT count(*) + coalesce(sum(len(evidence)), 0) FROM present_traits)
+    + (SELECT count(*) FROM personas WHERE len(narrative) > 0) + (SELECT count(*) FROM segments)
+"""
 
 _SOURCES: dict[str, _Source] = {
     "trait": _Source("SELECT user_id, trait_id, kind, label, polarity FROM present_traits {where}", _trait),

@@ -12,19 +12,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from limner.errors import UsageError, WorkspaceError
+from limner.histories.manifest import Manifest
 from limner.histories.store import Store
+from limner.retrieval.changed import INPUTS, Indexed, changed_users, noted
 from limner.retrieval.chroma import Chroma, DamagedIndex, Neighbour, StoredRow, wipe_folder
-from limner.retrieval.documents import Document, Kind, make_id, read_documents, split_id, trait_labels
+from limner.retrieval.documents import (
+    Document,
+    Kind,
+    count_documents,
+    make_id,
+    read_documents,
+    split_id,
+    trait_labels,
+)
 from limner.retrieval.space import Space
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -35,11 +48,17 @@ LOCK_SECONDS = 600.0
 _EMBEDDED_AT_ONCE = 512
 """Texts embedded between two writes to Chroma, so that an interrupted refresh keeps what it did."""
 
-_INPUTS = ("events", "personas", "traits", "segments", "identities")
-"""The tables that documents are made from."""
+_COMPARED_AT_ONCE = 5000
+"""Documents held in memory when all are compared."""
+
+_USERS_AT_ONCE = 2000
+"""Users whose documents are held in memory when some are compared."""
+
+_OF_USERS: tuple[Kind, ...] = ("trait", "persona", "evidence")
+_OF_SEGMENTS: tuple[Kind, ...] = ("segment",)
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) documents."""
+"""Called with (done, total): of documents if all are compared, else of users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +168,7 @@ class Index:
         """
         if not Chroma.made(self._path):
             return False
-        mark = self._mark(store)
+        mark = self._mark(store.manifest())
         try:
             chroma = self._connected()
             marks = {kind: chroma.mark(kind) for kind in KINDS}
@@ -240,32 +259,93 @@ class Index:
         return self._refresh(store, progress, rebuilt=True)
 
     def _refresh(self, store: Store, progress: Progress | None, *, rebuilt: bool = False) -> Refreshed:
-        chroma = self._connected()
-        mark = self._mark(store)
+        chroma, version = self._connected(), store.manifest()
+        mark = self._mark(version)
         marks = [chroma.mark(kind) for kind in KINDS]
         if all(known == mark for known in marks):
             return Refreshed(0, 0, sum(chroma.count(kind) for kind in KINDS), rebuilt)
         if any(known and known.get("space") != mark["space"] for known in marks):
             chroma.wipe(KINDS)
             rebuilt = True
-        wanted = {document.id: document for document in read_documents(store)}
-        stored = {key: row for kind in KINDS for key, row in chroma.stored(kind).items()}
-        gone = sorted(stored.keys() - wanted.keys())
-        fresh = [d for key, d in wanted.items() if key not in stored or stored[key].digest != d.digest]
-        for kind in KINDS:
-            chroma.remove(kind, [key for key in gone if key.startswith(f"{kind}:")])
-        self._add(chroma, fresh, progress)
-        if stored:
-            self._forget_embeddings(store, wanted)
+        before = None
+        if not rebuilt and all(known == marks[0] for known in marks):
+            before = noted(self._path, marks[0].get("version", ""))
+        users = None if before is None else changed_users(store, version, before)
+        if users is None:
+            added, removed = self._compare_all(store, chroma, progress)
+        else:
+            added, removed = self._compare(store, chroma, sorted(users), progress)
         for kind in KINDS:
             chroma.set_mark(kind, mark)
-        return Refreshed(len(fresh), len(gone), len(wanted) - len(fresh), rebuilt)
+        Indexed.of(mark["version"], version).note(self._path)
+        return Refreshed(added, removed, sum(chroma.count(kind) for kind in KINDS) - added, rebuilt)
 
-    def _mark(self, store: Store) -> dict[str, str]:
-        """What is noted beside the vectors of the workspace's present tables."""
-        return {"space": self._space.name, "version": _version(store)}
+    def _compare_all(self, store: Store, chroma: Chroma, progress: Progress | None) -> tuple[int, int]:
+        """Compares all documents, some at a time; returns how many were added and removed."""
+        total, done, added, removed = count_documents(store), 0, 0, 0
+        anything = any(chroma.count(kind) for kind in KINDS)
+        for kind in KINDS:
+            new, seen = not chroma.count(kind), [np.empty(0, np.uint64)]
+            for part in _parts(read_documents(store, [kind]), _COMPARED_AT_ONCE):
+                known = {} if new else chroma.known(kind, [document.id for document in part])
+                added += self._add(chroma, [d for d in part if not self._is_stored(d, known)])
+                seen.append(_short([document.id for document in part]))
+                done += len(part)
+                if progress:
+                    progress(min(done, total), max(done, total))
+            ids = np.unique(np.concatenate(seen))
+            if chroma.count(kind) > len(ids):
+                removed += self._remove_others(chroma, kind, ids)
+        if anything:
+            self._forget_embeddings(store)
+        return added, removed
 
-    def _add(self, chroma: Chroma, fresh: list[Document], progress: Progress | None) -> None:
+    def _remove_others(self, chroma: Chroma, kind: Kind, ids: npt.NDArray[np.uint64]) -> int:
+        """Removes what is stored of a kind and not among some ids, given by `_short` and sorted."""
+        gone: list[str] = []
+        for stored in chroma.stored(kind):
+            keys = list(stored)
+            gone += [key for key, kept in zip(keys, np.isin(_short(keys), ids), strict=True) if not kept]
+        chroma.remove(kind, gone)
+        return len(gone)
+
+    def _compare(
+        self, store: Store, chroma: Chroma, users: Sequence[str], progress: Progress | None
+    ) -> tuple[int, int]:
+        """Compares the documents of some users, and the segments; returns how many were added and removed.
+
+        What embeddings of texts that are gone are cached goes too, but of labels of traits only with `_compare_all`.
+        """
+        added = removed = 0
+        parts = [users[start : start + _USERS_AT_ONCE] for start in range(0, len(users), _USERS_AT_ONCE)]
+        for number, (kinds, part) in enumerate([(_OF_SEGMENTS, []), *((_OF_USERS, part) for part in parts)]):
+            for kind in kinds:
+                wanted = {document.id: document for document in read_documents(store, [kind], set(part))}
+                stored: dict[str, StoredRow] = {}
+                for some in chroma.stored(kind, part if kinds is _OF_USERS else None):
+                    stored.update(some)
+                fresh = [document for document in wanted.values() if not self._is_stored(document, stored)]
+                gone = sorted(stored.keys() - wanted.keys())
+                chroma.remove(kind, gone)
+                added += self._add(chroma, fresh)
+                removed += len(gone)
+                old = [*gone, *(document.id for document in fresh if document.id in stored)]
+                self._forget(stored[key].digest for key in old)
+            if progress:
+                progress(min(number * _USERS_AT_ONCE, len(users)), len(users))
+        return added, removed
+
+    def _is_stored(self, document: Document, stored: Mapping[str, StoredRow]) -> bool:
+        """Whether the vector of a document is there, and that of its text."""
+        known = stored.get(document.id)
+        return known is not None and known.digest == self._space.key(document.text)
+
+    def _mark(self, version: Manifest) -> dict[str, str]:
+        """What is noted beside the vectors of a version of the workspace."""
+        return {"space": self._space.name, "version": _version(version)}
+
+    def _add(self, chroma: Chroma, fresh: Sequence[Document]) -> int:
+        """Embeds documents and stores their vectors; returns how many."""
         for start in range(0, len(fresh), _EMBEDDED_AT_ONCE):
             part = fresh[start : start + _EMBEDDED_AT_ONCE]
             vectors = self._space.passages([document.text for document in part])
@@ -275,27 +355,41 @@ class Index:
                     chroma.put(
                         kind,
                         [part[i].id for i in rows],
-                        [StoredRow(part[i].user_id, part[i].digest) for i in rows],
+                        [StoredRow(part[i].user_id, self._space.key(part[i].text)) for i in rows],
                         vectors[rows],
                     )
-            if progress:
-                progress(min(start + _EMBEDDED_AT_ONCE, len(fresh)), len(fresh))
+        return len(fresh)
 
-    def _forget_embeddings(self, store: Store, wanted: dict[str, Document]) -> None:
+    def _forget(self, digests: Iterable[str]) -> None:
+        """Deletes cached embeddings of texts that some documents no longer have; others need theirs no more."""
+        if self._space.embedder.cache is not None:
+            self._space.embedder.cache.forget([bytes.fromhex(digest) for digest in set(digests)])
+
+    def _forget_embeddings(self, store: Store) -> None:
         """Deletes cached embeddings of texts that are no longer in the workspace."""
         embedder = self._space.embedder
         if embedder.cache is None:
             return
         with store.read() as db:
             labels = trait_labels(db)
-        texts = [*labels, *(document.text for document in wanted.values())]
-        embedder.cache.retain([*self._space.background_keys(), *(embedder.key(text) for text in texts)])
+        texts = chain(labels, (document.text for document in read_documents(store)))
+        embedder.cache.retain(chain(self._space.background_keys(), (embedder.key(text) for text in texts)))
 
 
-def _version(store: Store) -> str:
+def _parts(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
+    while part := list(islice(documents, size)):
+        yield part
+
+
+def _short(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """A number of eight bytes for each id: among a billion, two are the same with a chance of 1 in 40."""
+    digests = (hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in ids)
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _version(manifest: Manifest) -> str:
     """A fingerprint of the tables that documents are made from."""
-    tables = store.manifest().tables
-    files = [[f.path for f in tables.get(name, ())] for name in _INPUTS]
+    files = [[f.path for f in manifest.tables.get(name, ())] for name in INPUTS]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 

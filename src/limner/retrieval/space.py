@@ -69,6 +69,10 @@ class Space:
         """
         return _level(self.embedder.embed_passages(texts, progress), texts, self._passage_centres)
 
+    def key(self, text: str) -> str:
+        """A hash that texts share if and only if they have one vector as passages: that of the embedding cache."""
+        return self.embedder.key(text).hex()
+
     def background_keys(self) -> list[bytes]:
         """Cache keys of the fixed texts, which a clean-up of the cache keeps."""
         statements, questions = background()["statements"], background()["questions"]

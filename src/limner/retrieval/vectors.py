@@ -64,15 +64,19 @@ class VectorCache:
         self._run(lambda database: database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows))
 
     def retain(self, keys: Iterable[bytes]) -> int:
-        """Deletes every vector whose key is not among `keys`; returns how many were deleted."""
-        kept = [(key,) for key in set(keys)]
+        """Deletes every vector whose key is not among `keys`, which may be very many; returns how many were deleted."""
+        kept = ((key,) for key in keys)
 
         def delete(database: sqlite3.Connection) -> int:
             database.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY) WITHOUT ROWID")
-            database.executemany("INSERT INTO kept VALUES (?)", kept)
+            database.executemany("INSERT OR IGNORE INTO kept VALUES (?)", kept)
             return database.execute("DELETE FROM vectors WHERE key NOT IN (SELECT key FROM kept)").rowcount
 
         return self._run(delete)
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Deletes the vectors of some keys."""
+        self._run(lambda database: database.executemany("DELETE FROM vectors WHERE key = ?", [(key,) for key in keys]))
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Does the work in one transaction; a damaged file is thrown away and the work done on a new one."""

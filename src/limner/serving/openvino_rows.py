@@ -74,7 +74,7 @@ def _whole(folder: Path) -> bool:
     """Whether what is kept is all there: given half a file, the engine would end the process."""
     try:
         sizes = json.loads((folder / SIZES).read_text(encoding="utf-8"))
-        return {name: (folder / name).stat().st_size for name in (MODEL, NUMBERS)} == sizes
+        return bool({name: (folder / name).stat().st_size for name in (MODEL, NUMBERS)} == sizes)
     except (OSError, ValueError):
         return False
 
