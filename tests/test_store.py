@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,50 @@ def test_reading_some_users_opens_only_their_files(tmp_path: Path, monkeypatch: 
         assert len(users) < 50
         with pytest.raises(duckdb.CatalogException):
             db.execute("SELECT * FROM facts")
+
+
+def test_readers_of_one_version_share_a_database_and_nothing_else(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "w", create=True)
+    with store.commit("test") as commit:
+        commit.add("items", [{"item_id": "one"}])
+    counted = "SELECT count(*) FROM items"
+    with store.read() as first, store.read() as second:
+        first.execute("CREATE TEMP TABLE own AS SELECT 1 AS n")
+        with pytest.raises(duckdb.CatalogException):
+            second.execute("SELECT * FROM own")
+        second.execute("CREATE OR REPLACE TEMP TABLE own AS SELECT 2 AS n")
+        assert first.execute("SELECT n FROM own").fetchone() == (1,)
+        assert {name: first.execute(f"SELECT current_setting('{name}')").fetchone() for name in ("TimeZone",)} == {
+            "TimeZone": ("UTC",)
+        }
+
+        with Store.open(store.path).commit("test") as commit:  # Another process, as it were.
+            commit.add("items", [{"item_id": "two"}])
+        with store.read() as third, store.read(tables=["items"]) as fourth:
+            assert [db.execute(counted).fetchone() for db in (first, second, third, fourth)] == [(1,), (1,), (2,), (2,)]
+    assert store.rows(counted) == [{"count_star()": 2}]
+
+
+def test_many_threads_read_while_one_commits(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "w", create=True)
+    seen: list[list[int]] = [[] for _ in range(4)]
+    done = threading.Event()
+
+    def watch(counts: list[int]) -> None:
+        while not done.is_set():
+            counts.append(store.rows("SELECT count(*) AS n FROM items")[0]["n"])
+
+    threads = [threading.Thread(target=watch, args=(counts,)) for counts in seen]
+    for thread in threads:
+        thread.start()
+    for number in range(6):
+        with store.commit("test") as commit:
+            commit.add("items", [{"item_id": f"{number} {one}"} for one in range(3)])
+        time.sleep(0.05)
+    done.set()
+    for thread in threads:
+        thread.join()
+    for counts in seen:
+        assert counts == sorted(counts)
+        assert all(count % 3 == 0 for count in counts)
+    assert store.rows("SELECT count(*) AS n FROM items") == [{"n": 18}]

@@ -56,6 +56,7 @@ class Workspace:
         self.path = Path(path)
         self.model = model
         self.concurrency = concurrency
+        self._store: Store | None = None
 
     @property
     def store(self) -> Store:
@@ -64,7 +65,9 @@ class Workspace:
         Raises:
             WorkspaceError: There is no workspace at the path.
         """
-        return Store.open(self.path)
+        if self._store is None or not self._store.exists():
+            self._store = Store.open(self.path)
+        return self._store
 
     def ingest(
         self,

@@ -34,10 +34,10 @@ SOCIAL = f"coalesce(lower(trim(kind)), '') NOT IN ({_SAME_LISTED})"
 """SQL over `ties`: whether a tie joins two people; what says that two ids are one person's does not."""
 
 _PEOPLE = """
-CREATE TEMP TABLE merged_into AS SELECT member_id, user_id FROM told_identities
+CREATE TABLE merged_into AS SELECT member_id, user_id FROM told_identities
 QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY seq DESC) = 1;
 DELETE FROM merged_into WHERE member_id = user_id;
-CREATE TEMP TABLE taken_apart AS SELECT user_id, max(seq) AS seq FROM told_identities
+CREATE TABLE taken_apart AS SELECT user_id, max(seq) AS seq FROM told_identities
 WHERE seq IN (SELECT seq FROM told_identities WHERE reason = '{split}') GROUP BY user_id
 """
 
@@ -62,7 +62,7 @@ def define_people(connection: duckdb.DuckDBPyConnection, source: str) -> None:
         connection: Where they are made.
         source: SQL for the rows of `identities`.
     """
-    connection.execute(f"CREATE TEMP VIEW told_identities AS SELECT * FROM {source}")
+    connection.execute(f"CREATE VIEW told_identities AS SELECT * FROM {source}")
     connection.execute(_PEOPLE.format(split=SPLIT))
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -87,6 +88,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: tuple[tuple[int, int, int], Manifest] | None = None
+        self._keeping = threading.Lock()
+        self._kept: tuple[Manifest, dict[bool, duckdb.DuckDBPyConnection]] | None = None
 
     @classmethod
     def open(cls, path: Path | str, *, create: bool = False) -> Store:
@@ -123,6 +126,10 @@ class Store:
     @property
     def _manifest_path(self) -> Path:
         return self.path / "manifest.json"
+
+    def exists(self) -> bool:
+        """Whether the workspace is still there."""
+        return self._manifest_path.is_file()
 
     def manifest(self) -> Manifest:
         """The present manifest; read anew only if its file was replaced."""
@@ -165,20 +172,47 @@ class Store:
 
         The views are named as in `schema.TABLES`; `raw_NAME` shows every row ever written, `titled_events` is `events`
         with the item table's title and category where the event itself has none, and `present_traits` those of
-        `traits` that hold now.
+        `traits` that hold now. Others may read from the same database: make only temporary tables and views.
 
         Args:
             manifest: The version; the present one if None.
             users: Of tables of users only the files that these users' rows may be in: other users' rows may be missing.
-            tables: Only these tables have views; all if None.
+            tables: Only these tables need views; all if None.
             merged: What was stored under merged ids is the person's; else it stands under the ids it came with.
         """
-        version = manifest or self.manifest()
+        if manifest is None and users is None and (connection := self._cursor(merged, every=tables is None)):
+            with closing(connection):
+                yield connection
+            return
+        with closing(self._viewing(manifest or self.manifest(), users, tables, merged)) as connection:
+            yield connection
+
+    def _cursor(self, merged: bool, *, every: bool) -> duckdb.DuckDBPyConnection | None:
+        """A connection to the database with the views of the present version, which is kept until there is another.
+
+        Made if `every` view is wanted; else None if there is none.
+        """
+        with self._keeping:
+            version = self.manifest()
+            if self._kept is None or self._kept[0] is not version:
+                self._kept = (version, {})  # The database of another version ends with its last reader.
+            known = self._kept[1]
+            if merged not in known:
+                if not every:
+                    return None
+                known[merged] = self._viewing(version, None, None, merged)
+                known[merged].execute("SET GLOBAL parquet_metadata_cache = true")
+            return known[merged].cursor()
+
+    def _viewing(
+        self, version: Manifest, users: Collection[str] | None, tables: Collection[str] | None, merged: bool
+    ) -> duckdb.DuckDBPyConnection:
+        """A database of its own with the views that `read` describes."""
         people = merged and bool(version.tables.get("identities"))
         chosen = TABLES if tables is None else {name: TABLES[name] for name in tables}
         connection = self.connect()
         try:
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
             if people:
                 define_people(connection, self._parquet(version.tables["identities"]))
                 users = None if users is None else with_members(connection, users)
@@ -189,9 +223,10 @@ class Store:
                 connection.execute(f"CREATE VIEW titled_events AS {TITLED_EVENTS}")
             if "traits" in chosen:
                 connection.execute(f"CREATE VIEW present_traits AS {PRESENT_TRAITS}")
-            yield connection
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        return connection
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A database of its own that keeps to `LIMNER_MEMORY` and puts what does not fit into the workspace."""
@@ -212,17 +247,18 @@ class Store:
     ) -> None:
         every = version.tables.get(table.name, ())
         files = every if numbers is None else version.files_of(table.name, numbers)
-        source, kind = f"empty_{table.name}", "TEMP TABLE"
+        source = f"empty_{table.name}"
         if not files or table.grown:
-            connection.register(f"empty_{table.name}", table.schema.empty_table())
+            columns = ", ".join(f"{_name(field.name)} {_sql_type(field.type)}" for field in table.schema)
+            connection.execute(f"CREATE TABLE {source} ({columns})")
         if files:
-            source, kind = self._parquet(files), "VIEW"
+            source = self._parquet(files)
             if table.grown:
                 source = f"(SELECT * FROM empty_{table.name} UNION ALL BY NAME SELECT * FROM {source})"
         if people:
             source = as_people(table.name, source)
         try:
-            connection.execute(f"CREATE {kind} raw_{table.name} AS SELECT * FROM {source}")
+            connection.execute(f"CREATE VIEW raw_{table.name} AS SELECT * FROM {source}")
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise damaged(table, self.path, error) from error
         current = CURRENT_USERS if people and table.name == "users" else table.current
@@ -233,8 +269,9 @@ class Store:
     ) -> None:
         """Lets the views of a table of users on a connection of `read` show only some buckets, until called again.
 
-        Rows of other buckets may be shown too: those of files that have rows of any. Not for a version with merged ids,
-        whose views have a shape of their own.
+        Rows of other buckets may be shown too: those of files that have rows of any. Only for a connection that was
+        asked for with its version, which has a database of its own, and not for a version with merged ids, whose views
+        have a shape of their own.
         """
         files, chosen = version.tables.get(name, ()), version.in_buckets(name, buckets)
         if files:
