@@ -135,6 +135,13 @@ def again(folder: Path) -> Took:
     return Took(seconds, usage.ru_maxrss / 1024, told)
 
 
+_OF_COPIES = """
+list_transform({0}, lambda e: struct_pack(
+    event_id := e.event_id || '-' || n, field := e.field, start := e.start, "end" := e."end", quote := e.quote)) AS {0}
+"""
+"""SQL for pieces of evidence as they are of a copied event."""
+
+
 def multiply(folder: Path, times: int) -> None:
     """Copies everyone under other ids, with all that is stored of them."""
     store = Store.open(folder)
@@ -143,6 +150,8 @@ def multiply(folder: Path, times: int) -> None:
             other = "user_id || '-' || n AS user_id"
             if name in ("events", "signals"):
                 other += ", event_id || '-' || n AS event_id"
+            if name == "traits":
+                other += f", {_OF_COPIES.format('evidence')}, {_OF_COPIES.format('against')}"
             query = f"SELECT * EXCLUDE (run, seq, n) REPLACE ({other}) FROM {name}, range(1, {times}) c(n)"
             commit.add_query(name, db, query)
     with Client(ScriptedEngine(plain_answer, MODEL), Ledger(folder / LEDGER_FILE), "copy") as client:

@@ -192,3 +192,14 @@ def test_what_is_gone_from_the_tables_is_gone_from_the_embedding_cache(tmp_path:
         assert index.refresh(store) == Refreshed(added=1, removed=1, kept=6)
         assert not cache.get([key])
         assert len(cache.get([space.embedder.key(f"likes {label}") for label in labels.values()])) == 6
+
+
+def test_an_event_that_two_people_cite_is_one_document(tmp_path: Path) -> None:
+    traits = [planted.trait(user, "tea", quote="tea", event="e") for user in ("u", "v")]
+    store = planted.write(tmp_path, traits=traits, events=[planted.event("u", "e", "I like tea.")])
+    with Index.open(store.path, space=space_of(store)) as index:
+        assert index.refresh(store) == Refreshed(added=3, removed=0, kept=0)
+        assert index.rebuild(store) == Refreshed(added=3, removed=0, kept=0, rebuilt=True)
+        (store.path / NOTE).unlink()
+        planted.write(tmp_path, traits=[planted.trait("w", "rum")])
+        assert index.refresh(store) == Refreshed(added=1, removed=0, kept=3)

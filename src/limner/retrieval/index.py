@@ -377,8 +377,9 @@ class Index:
 
 
 def _parts(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
-    while part := list(islice(documents, size)):
-        yield part
+    """Documents some at a time, each id once: traits of two people may rest on one event."""
+    while part := {document.id: document for document in islice(documents, size)}:
+        yield list(part.values())
 
 
 def _short(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
